@@ -1,0 +1,1 @@
+"""Scores for image diffusion models: the right protocol, an interval on every number. Usable without the platform."""

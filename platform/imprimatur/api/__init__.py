@@ -1,0 +1,1 @@
+"""One ASGI app from the features' routes and MLflow's own."""

@@ -1,0 +1,75 @@
+"""Every query of the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from imprimatur.audit.merkle import grow, leaf_hash, root_of
+from imprimatur.audit.model import Event, TreeHead
+from imprimatur.audit.tables import EventRow, HeadRow
+from imprimatur.core.digests import Json
+
+_HASH = 32
+
+
+def append(
+    session: Session, *, at: datetime, actor: str, action: str, subject: str, detail: Mapping[str, Json]
+) -> Event:
+    """Append one event in the caller's transaction and return it. Appends wait for each other on the head's row."""
+    head = session.get(HeadRow, 1, with_for_update=True)
+    if head is None:
+        head = HeadRow(id=1, size=0, frontier=b"")
+        session.add(head)
+    event = Event(head.size, at, actor, action, subject, detail)
+    leaf = leaf_hash(event.canonical())
+    session.add(
+        EventRow(
+            position=head.size,
+            at=at,
+            actor=actor,
+            action=action,
+            subject=subject,
+            detail=dict(detail),
+            leaf=leaf,
+        )
+    )
+    head.frontier = b"".join(grow(_split(head.frontier), head.size, leaf))
+    head.size += 1
+    session.flush()
+    return event
+
+
+def head_of(session: Session) -> TreeHead:
+    """Size and root of the log as the head's row has them."""
+    head = session.get(HeadRow, 1)
+    frontier = _split(head.frontier) if head else []
+    return TreeHead(head.size if head else 0, "sha256:" + root_of(frontier).hex())
+
+
+def events(session: Session, *, subject: str | None = None, limit: int | None = None) -> list[Event]:
+    """Events, newest first; those of one subject where one is given."""
+    query = select(EventRow).order_by(EventRow.position.desc())
+    if subject is not None:
+        query = query.where(EventRow.subject == subject)
+    if limit is not None:
+        query = query.limit(limit)
+    return [_event(row) for row in session.scalars(query)]
+
+
+def entries(session: Session) -> Iterator[tuple[Event, bytes]]:
+    """Every event with its stored leaf hash, oldest first, streamed."""
+    query = select(EventRow).order_by(EventRow.position).execution_options(yield_per=1000)
+    for row in session.scalars(query):
+        yield _event(row), row.leaf
+
+
+def _event(row: EventRow) -> Event:
+    return Event(row.position, row.at, row.actor, row.action, row.subject, row.detail)
+
+
+def _split(frontier: bytes) -> list[bytes]:
+    return [frontier[i : i + _HASH] for i in range(0, len(frontier), _HASH)]

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, settings, time, digests, the database session, HTTP problems."""

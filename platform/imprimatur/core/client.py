@@ -1,0 +1,80 @@
+"""How commands speak to the server: JSON over HTTP, with our errors on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from imprimatur.core.digests import new_id
+from imprimatur.core.errors import (
+    BadInput,
+    Conflict,
+    Fault,
+    Forbidden,
+    ImprimaturError,
+    NotFound,
+    Refused,
+    Unauthenticated,
+)
+from imprimatur.core.settings import Settings
+
+_BY_STATUS: dict[int, type[ImprimaturError]] = {
+    400: BadInput,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    422: BadInput,
+}
+_PATIENCE = httpx.Timeout(60.0, read=600.0)
+
+
+class Client:
+    """The server's API as a logged-in principal. Answers are parsed JSON; refusals are raised as our own errors."""
+
+    def __init__(self, address: str, token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Client:
+        """The server that the settings name, else the one on this machine."""
+        return cls(settings.server or f"http://{settings.host}:{settings.port}", settings.token)
+
+    def get(self, path: str, **query: str | int) -> Any:
+        """The document at ``path``."""
+        return self._answer("GET", path, params=query)
+
+    def post(self, path: str, document: Mapping[str, Any] | None = None) -> Any:
+        """What the server answers to ``document``, sent once however often the network repeats it."""
+        return self._answer("POST", path, json=document or {}, headers={"Idempotency-Key": new_id("key")})
+
+    def upload(self, path: str, file: bytes, **fields: str) -> Any:
+        """What the server answers to a file with form fields."""
+        headers = {"Idempotency-Key": new_id("key")}
+        return self._answer("POST", path, files={"file": file}, data=fields, headers=headers)
+
+    def _answer(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            response = self._http.request(method, f"/api/v1{path}", **options)
+        except httpx.HTTPError as error:
+            raise Fault(
+                "server-unreachable",
+                f"No answer from {self._http.base_url} ({error}); start `imprimatur up` or set IMPRIMATUR_SERVER",
+            ) from error
+        if response.is_success:
+            return response.json()
+        raise _error(response)
+
+
+def _error(response: httpx.Response) -> ImprimaturError:
+    kind = _BY_STATUS.get(response.status_code, Refused if response.status_code < 500 else Fault)
+    try:
+        body = response.json()
+    except ValueError:
+        body = {}
+    code = str(body.get("code", f"http-{response.status_code}"))
+    message = str(body.get("detail", f"The server answered {response.status_code} without saying why"))
+    return kind(code, message, status=response.status_code, **body.get("facts", {}))

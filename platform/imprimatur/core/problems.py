@@ -1,0 +1,60 @@
+"""RFC 9457 problem details: the one table that maps our errors to HTTP statuses."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from imprimatur.core.errors import (
+    BadInput,
+    Conflict,
+    Forbidden,
+    ImprimaturError,
+    NotFound,
+    Refused,
+    Tampered,
+    Unauthenticated,
+)
+
+STATUSES: dict[type[ImprimaturError], int] = {
+    BadInput: 422,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Tampered: 409,
+    Refused: 403,
+    ImprimaturError: 500,
+}
+
+
+def status_of(error: ImprimaturError) -> int:
+    """The HTTP status of the nearest class in ``STATUSES``."""
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def problem(error: ImprimaturError) -> JSONResponse:
+    """``error`` as ``application/problem+json`` with ``code``, ``detail`` and the facts it carries."""
+    body = {
+        "type": f"urn:imprimatur:error:{error.code}",
+        "title": error.code.replace("-", " ").capitalize(),
+        "status": status_of(error),
+        "code": error.code,
+        "detail": error.message,
+        **({"facts": error.facts} if error.facts else {}),
+    }
+    return JSONResponse(body, status_code=status_of(error), media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make ``app`` answer our errors, and requests that don't parse, as problem details."""
+
+    @app.exception_handler(ImprimaturError)
+    def _ours(_request: Request, error: ImprimaturError) -> JSONResponse:
+        return problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    def _unparsed(_request: Request, error: RequestValidationError) -> JSONResponse:
+        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return problem(BadInput("bad-request", f"The request does not have the expected form: {found}"))

@@ -1,0 +1,1 @@
+"""The ledger: what training, evaluation and serving cost, by team, model and version."""

@@ -1,0 +1,1 @@
+"""The first five minutes: train, register, evaluate, gate and serve on real digits."""

@@ -1,0 +1,1 @@
+"""How good what is served stays: re-scored samples of served images."""

@@ -1,0 +1,1 @@
+"""The law: policy documents, CEL rules evaluated on intervals, and their tests."""

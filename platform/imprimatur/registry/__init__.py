@@ -1,0 +1,1 @@
+"""Models and versions: MLflow's registry, governed; the pipeline flavor, admission, sealing, lineage."""

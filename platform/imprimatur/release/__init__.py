@@ -1,0 +1,1 @@
+"""Decisions, approvals and what is released where."""

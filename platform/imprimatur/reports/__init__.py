@@ -1,0 +1,1 @@
+"""An evaluation as a document: JSON, HTML and Markdown."""
