@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from imprimatur.access.model import Principal, Role
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Base, Database
 from imprimatur.core.settings import Settings
+
+_ROOMS = ("audit", "access", "costs", "registry", "datasets", "evaluation", "policy", "release", "monitoring")
+for _room in _ROOMS:
+    import_module(f"imprimatur.{_room}.tables")  # so that the metadata knows every table
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ class SigningKey:
 
     @classmethod
     def load_or_create(cls, path: Path) -> SigningKey:
-        """The key in the PEM file at ``path``, made there with mode 0600 (and ``.pub`` beside it) where there is none."""
+        """The key in the PEM file at ``path``, made there (mode 0600, with ``.pub`` beside it) if none is."""
         if not path.exists():
             _write_new_key(path)
         private = serialization.load_pem_private_key(path.read_bytes(), password=None)
