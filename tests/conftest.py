@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+
 from imprimatur.access.model import Principal, Role
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Base, Database
