@@ -1,0 +1,49 @@
+# Every target sets itself up: a fresh clone needs Python 3.11, make and a package index, nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+IMPRIMATUR_HOME ?= imprimatur-home
+export IMPRIMATUR_HOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check proof bench constraints clean
+
+help:  ## show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(INSTALLED)  ## install everything into .venv, once
+
+$(INSTALLED): pyproject.toml requirements/constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade --constraint requirements/constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint requirements/constraints.txt --editable '.[gpu,dev]'
+	touch $@
+
+demo: $(INSTALLED)  ## train, register, evaluate, gate and serve on real digits (about 8 minutes)
+	$(BIN)/imprimatur demo
+
+up: $(INSTALLED)  ## start server, worker and gateway on this machine
+	$(BIN)/imprimatur up
+
+test: $(INSTALLED)  ## run the tests (under 15 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## format, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy platform evaluators migrations tests
+	$(BIN)/lint-imports
+
+proof: $(INSTALLED)  ## the long forms of the tests: full counts and three demo seeds (under an hour)
+	$(BIN)/python -m pytest --proof
+
+bench: $(INSTALLED)  ## measure, as ratios against named peers
+	$(BIN)/python -m imprimatur_evaluators.bench
+
+constraints:  ## resolve every dependency anew and pin what came of it
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[gpu,ray,dev]'
+	$(BIN)/python -m pip freeze --all --exclude-editable > requirements/constraints.txt
+
+clean:  ## remove the environment and what the demo kept
+	rm -rf .venv $(IMPRIMATUR_HOME)
