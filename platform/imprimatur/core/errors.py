@@ -9,6 +9,7 @@
     |   |-- Conflict          somebody else was first, or the state moved on
     |   `-- Tampered          bytes or signatures are not what was sealed
     `-- Fault               something we depend on is missing or broken               exit 3
+        `-- Unavailable       not now: the same request may succeed later
 
 Every error carries a stable ``code`` that programs can rely on and a sentence for people that says what was
 found, what was expected and what to do next. Features know no HTTP: ``core.problems`` maps these to statuses.
@@ -63,3 +64,7 @@ class Tampered(Refused):
 
 class Fault(ImprimaturError):
     """Something that we depend on is missing, broken or unreachable."""
+
+
+class Unavailable(Fault):
+    """This can't be answered now; the same request may succeed later."""

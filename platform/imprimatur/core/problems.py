@@ -15,6 +15,7 @@ from imprimatur.core.errors import (
     Refused,
     Tampered,
     Unauthenticated,
+    Unavailable,
 )
 
 STATUSES: dict[type[ImprimaturError], int] = {
@@ -25,6 +26,7 @@ STATUSES: dict[type[ImprimaturError], int] = {
     Conflict: 409,
     Tampered: 409,
     Refused: 403,
+    Unavailable: 503,
     ImprimaturError: 500,
 }
 

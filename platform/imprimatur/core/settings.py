@@ -36,6 +36,22 @@ class Settings(BaseSettings):
         default=60, ge=1, description="Minutes for which a gateway goes on with its last bundle."
     )
     checkpoint_seconds: float = Field(default=60.0, gt=0, description="Seconds between two audit checkpoints.")
+    decision_key: Path | None = Field(
+        default=None, description="File of the server's public key; empty means decision.pub among the keys."
+    )
+    serve_steps: int = Field(default=20, ge=1, le=200, description="Denoising steps where a release names none.")
+    serve_guidance: float = Field(default=2.0, ge=0, le=50, description="Guidance scale where a release names none.")
+    serve_wait_milliseconds: float = Field(
+        default=5.0, ge=0, description="How long an image waits for others that can be made in the same batch."
+    )
+    serve_batch: int = Field(default=8, ge=1, description="Images that are made in one batch at most.")
+    serve_queue: int = Field(default=64, ge=1, description="Images that may wait for one model; more are refused.")
+    prompt_characters: int = Field(default=1000, ge=1, le=32_000, description="Length of the longest accepted prompt.")
+    blocked_terms: tuple[str, ...] = Field(default=(), description="Words and phrases that no prompt may contain.")
+    spool_share: float = Field(default=1.0, ge=0, le=1, description="Share of served images kept for re-scoring.")
+    spool_per_minute: int = Field(default=120, ge=0, description="Served images kept for re-scoring a minute at most.")
+    monitor_minimum: int = Field(default=30, ge=1, description="Re-scored images without which no score is judged.")
+    monitor_hours: float = Field(default=24.0, gt=0, description="Hours of served images that a score looks back on.")
     device: str = Field(default="auto", description="Torch device: auto, cpu, cuda or cuda:N.")
     currency: str = Field(default="EUR", description="Currency of every amount.")
     cpu_hour: float = Field(default=0.20, ge=0, description="Price of an hour of the machine without a GPU.")
@@ -85,6 +101,11 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Signing keys, readable by their owner only."""
         return self.home / "keys"
+
+    @property
+    def decision_public(self) -> Path:
+        """The server's public key, which gateways verify bundles and decisions with."""
+        return self.decision_key or self.keys / "decision.pub"
 
     @property
     def session_length(self) -> timedelta:
