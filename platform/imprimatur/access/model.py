@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
-from imprimatur.core.errors import Forbidden
+from imprimatur.core.errors import BadInput, Forbidden
 
 
 class Role(StrEnum):
@@ -86,6 +90,64 @@ class Principal:
 
 SYSTEM = Principal("imprimatur", frozenset(), "platform")
 """The platform itself, as the actor of what no person asked for."""
+
+
+class Purpose(StrEnum):
+    """What a token opens: the API until it expires, or one browser session once."""
+
+    API = "api"
+    LOGIN = "login"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A token as the database knows it: its hash, whose it is and what for."""
+
+    hash: str
+    principal: Principal
+    purpose: Purpose
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Session:
+    """A browser that is logged in. ``csrf`` goes into forms as a second sign that our page sent them."""
+
+    cookie: str
+    csrf: str
+    principal: Principal
+    expires_at: datetime
+
+
+class Client(NamedTuple):
+    """A program that a gateway may serve, by the hash of its token."""
+
+    hash: str
+    name: str
+    team: str
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}")
+
+
+def new_principal(name: str, roles: Collection[Role], team: str) -> Principal:
+    """A principal with a name that can't be mistaken for another's.
+
+    Raises BadInput ``bad-principal`` where the name is not made of lower-case ASCII letters, digits and ``._@+-``, is
+    the platform's own, or there is no role or team.
+    """
+    if _NAME.fullmatch(name) is None or name == SYSTEM.name:
+        raise BadInput(
+            "bad-principal",
+            f"{name!r} can't be a name (expected at most 128 lower-case ASCII letters, digits and ._@+-, "
+            f"starting with a letter or digit, and not {SYSTEM.name!r})",
+        )
+    if not roles or not team.strip() or len(team) > 256:
+        raise BadInput(
+            "bad-principal",
+            f"{name} needs at least one role and a team (got roles {_names(frozenset(roles))}, team {team!r})",
+        )
+    return Principal(name, frozenset(roles), team.strip())
 
 
 def _names(roles: frozenset[Role]) -> str:

@@ -36,17 +36,21 @@ def status_of(error: ImprimaturError) -> int:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-def problem(error: ImprimaturError) -> JSONResponse:
-    """``error`` as ``application/problem+json`` with ``code``, ``detail`` and the facts it carries."""
+def problem(error: ImprimaturError, *, status: int | None = None) -> JSONResponse:
+    """``error`` as ``application/problem+json`` with ``code``, ``detail`` and the facts it carries.
+
+    ``status`` is that of the error's class unless HTTP has a word of its own for it.
+    """
+    status = status_of(error) if status is None else status
     body = {
         "type": f"urn:imprimatur:error:{error.code}",
         "title": error.code.replace("-", " ").capitalize(),
-        "status": status_of(error),
+        "status": status,
         "code": error.code,
         "detail": error.message,
         **({"facts": error.facts} if error.facts else {}),
     }
-    return JSONResponse(body, status_code=status_of(error), media_type="application/problem+json")
+    return JSONResponse(body, status_code=status, media_type="application/problem+json")
 
 
 def install(app: FastAPI) -> None:
