@@ -60,6 +60,55 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True)
+class UsedDataset:
+    """A dataset that a model was trained on."""
+
+    name: str
+    digest: Digest
+    licence: str
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a version came from. What nobody knows is None, and listed by ``missing``.
+
+    ``seconds`` is the training's wall time on ``device``; ``cost`` is what it cost in ``currency``. ``base_model`` is
+    the digest of the sealed manifest, or of the weights, that training started from; None where it started from noise.
+    """
+
+    run_id: str | None = None
+    code_commit: str | None = None
+    datasets: tuple[UsedDataset, ...] = ()
+    base_model: Digest | None = None
+    device: str | None = None
+    seconds: float | None = None
+    cost: float | None = None
+    currency: str | None = None
+
+    def document(self) -> dict[str, Json]:
+        """The lineage as JSON."""
+        return {
+            "run_id": self.run_id,
+            "code_commit": self.code_commit,
+            "datasets": [{"name": d.name, "digest": d.digest, "licence": d.licence} for d in self.datasets],
+            "base_model": self.base_model,
+            "device": self.device,
+            "seconds": self.seconds,
+            "cost": self.cost,
+            "currency": self.currency,
+        }
+
+    def missing(self) -> tuple[str, ...]:
+        """The parts that an auditor would ask for and that nobody wrote down.
+
+        >>> Lineage(run_id="r1", code_commit="c1", device="cpu", seconds=3.0, cost=0.1, currency="EUR").missing()
+        ('datasets',)
+        """
+        optional = {"base_model"}
+        return tuple(name for name, value in self.document().items() if name not in optional and value in (None, []))
+
+
+@dataclass(frozen=True)
 class Version:
     """One version of a model. ``id`` never comes again, though MLflow may give out model and number anew."""
 

@@ -1,0 +1,58 @@
+"""Where things are in a saved model's folder, and the lineage in its MLmodel file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from imprimatur.core.digests import Json
+from imprimatur.core.errors import BadInput, Refused
+from imprimatur.registry.stock import INDEX_NAME
+
+FLAVOR_NAME = "imprimatur"
+LOADER_MODULE = "imprimatur.registry.flavor"
+LINEAGE_KEY = "imprimatur"
+MLMODEL = "MLmodel"
+PIPELINE_FOLDER = "pipeline"
+_MLMODEL_LIMIT = 1 << 20
+
+
+def pipeline_folder(folder: Path) -> Path:
+    """The folder with ``model_index.json``: ``folder`` itself, or ``pipeline`` in it.
+
+    Raises Refused ``no-pipeline`` where neither has one.
+    """
+    for candidate in (folder, folder / PIPELINE_FOLDER):
+        if (candidate / INDEX_NAME).is_file():
+            return candidate
+    raise Refused(
+        "no-pipeline",
+        f"No {INDEX_NAME} found (expected one at the top of the folder or in {PIPELINE_FOLDER}/); "
+        "log the pipeline with imprimatur.registry.flavor.log_pipeline",
+    )
+
+
+def read_mlmodel(path: Path) -> Mapping[str, Any]:
+    """The parsed MLmodel file. Raises BadInput ``bad-mlmodel`` where it is too large or no YAML mapping."""
+    if path.stat().st_size > _MLMODEL_LIMIT:
+        raise BadInput("bad-mlmodel", f"{MLMODEL} has {path.stat().st_size} bytes (expected at most {_MLMODEL_LIMIT})")
+    try:
+        document = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise BadInput("bad-mlmodel", f"{MLMODEL} is no YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise BadInput("bad-mlmodel", f"{MLMODEL} holds {type(document).__name__} (expected a mapping)")
+    return document
+
+
+def lineage_of(folder: Path) -> Mapping[str, Json]:
+    """The lineage that was saved with the pipeline, as JSON; empty where the folder has none."""
+    path = folder / MLMODEL
+    if not path.is_file():
+        return {}
+    metadata = read_mlmodel(path).get("metadata") or {}
+    lineage = metadata.get(LINEAGE_KEY) if isinstance(metadata, dict) else None
+    return lineage if isinstance(lineage, dict) else {}

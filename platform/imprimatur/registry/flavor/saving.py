@@ -1,0 +1,139 @@
+"""Saving a pipeline as an MLflow model, and logging it to a server."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import yaml
+from mlflow.models import Model, ModelSignature
+from mlflow.models.model import ModelInfo
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from imprimatur.core.errors import BadInput
+from imprimatur.registry.flavor.layout import FLAVOR_NAME, LINEAGE_KEY, LOADER_MODULE, MLMODEL, PIPELINE_FOLDER
+from imprimatur.registry.flavor.quiet import without_bars
+from imprimatur.registry.model import Lineage
+from imprimatur.registry.stock import check_index
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+_PINNED = ("diffusers", "transformers", "torch", "safetensors", "mlflow", "imprimatur")
+_FALLBACK_STEPS = 50
+
+
+def save_pipeline(
+    pipeline: DiffusionPipeline, path: Path | str, *, lineage: Lineage, mlflow_model: Model | None = None
+) -> None:
+    """Write ``pipeline`` to the new or empty folder ``path`` as an MLflow model with weights in safetensors only.
+
+    The lineage goes into the MLmodel file as ``metadata.imprimatur``, so that it is sealed with the weights. Raises
+    BadInput ``folder-not-empty`` for a folder with files in it, Refused ``custom-code`` for a pipeline with a class
+    that is not stock.
+    """
+    folder = Path(path)
+    if folder.exists() and any(folder.iterdir()):
+        raise BadInput("folder-not-empty", f"{folder.name} has files in it (expected a new or empty folder)")
+    check_index({name: _listed(value) for name, value in pipeline.config.items()} | _class_of(pipeline))
+    with without_bars():
+        pipeline.save_pretrained(folder / PIPELINE_FOLDER, safe_serialization=True)
+    _write_environment(folder)
+    model = mlflow_model or Model()
+    model.metadata = {**(model.metadata or {}), LINEAGE_KEY: lineage.document()}
+    model.signature = signature_of(pipeline)
+    model.add_flavor(
+        FLAVOR_NAME,
+        data=PIPELINE_FOLDER,
+        pipeline_class=type(pipeline).__name__,
+        diffusers_version=version("diffusers"),
+    )
+    mlflow.pyfunc.add_to_model(
+        model,
+        loader_module=LOADER_MODULE,
+        data=PIPELINE_FOLDER,
+        conda_env="conda.yaml",
+        python_env="python_env.yaml",
+    )
+    model.model_size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    model.save(str(folder / MLMODEL))
+
+
+def log_pipeline(
+    pipeline: DiffusionPipeline,
+    *,
+    name: str,
+    registered_model_name: str | None = None,
+    lineage: Lineage,
+) -> ModelInfo:
+    """Log ``pipeline`` to MLflow's active run, and register it as a new version where a model is named.
+
+    A lineage without a run gets the active run's id. The result's ``registered_model_version`` is the new number.
+    """
+    run = mlflow.active_run()
+    if lineage.run_id is None and run is not None:
+        lineage = replace(lineage, run_id=run.info.run_id)
+    info: ModelInfo = Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=_Flavor(),
+        registered_model_name=registered_model_name,
+        pipeline=pipeline,
+        lineage=lineage,
+    )
+    return info
+
+
+def signature_of(pipeline: Any) -> ModelSignature:
+    """One prompt in a row, one PNG out; the seed, and steps and guidance where the pipeline's call has them."""
+    taken = inspect.signature(type(pipeline).__call__).parameters
+    steps = getattr(taken.get("num_inference_steps"), "default", None)
+    params = [
+        ParamSpec("seed", DataType.long, 0),
+        ParamSpec("steps", DataType.long, steps if isinstance(steps, int) else _FALLBACK_STEPS),
+    ]
+    if "guidance_scale" in taken:
+        guidance = taken["guidance_scale"].default
+        params.append(ParamSpec("guidance", DataType.double, float(guidance) if _is_number(guidance) else 1.0))
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string)]),
+        outputs=Schema([ColSpec(DataType.binary)]),
+        params=ParamSchema(params),
+    )
+
+
+class _Flavor:
+    """What ``Model.log`` expects of a flavor's module."""
+
+    __name__ = LOADER_MODULE
+    save_model = staticmethod(save_pipeline)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _class_of(pipeline: Any) -> dict[str, object]:
+    return {"_class_name": type(pipeline).__name__}
+
+
+def _write_environment(folder: Path) -> None:
+    requirements = [f"{package}=={version(package)}" for package in _PINNED]
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    python = platform.python_version()
+    (folder / "python_env.yaml").write_text(yaml.safe_dump({"python": python, "dependencies": ["-r requirements.txt"]}))
+    conda = {
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={python}", "pip", {"pip": requirements}],
+    }
+    (folder / "conda.yaml").write_text(yaml.safe_dump(conda, sort_keys=False))

@@ -1,0 +1,189 @@
+"""The sealed store: folders as manifests over write-once blobs, in an OCI image layout on local disk."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from imprimatur.core.digests import Digest
+from imprimatur.core.errors import BadInput, NotFound, Tampered
+from imprimatur.storage.blobs import Blobs, settle, sync_folder, writing
+from imprimatur.storage.layout import (
+    EMPTY_CONFIG,
+    LAYOUT,
+    index_bytes,
+    manifest_bytes,
+    manifest_descriptor,
+    parse_manifest,
+)
+from imprimatur.storage.model import Manifest, SealedFile
+from imprimatur.storage.staging import Staging, staged, sweep
+
+_INDEX = "index.json"
+
+
+class SealedStore:
+    """Write-once bytes below ``root``. Any number of processes may use one store at the same time.
+
+    A blob appears by a rename after its bytes are on the disk, and a manifest after its blobs; so a crash at any moment
+    leaves nothing half sealed, only unfinished files that the next sealing sweeps away.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._incoming = root / ".incoming"
+        self._staging = root / ".staging"
+        self._blobs = Blobs(root / "blobs" / "sha256", self._incoming)
+        self._prepare()
+
+    def put_blob(self, data: bytes) -> Digest:
+        """Store ``data`` once, and return its digest."""
+        return self._blobs.add(data)
+
+    def put_blob_file(self, path: Path) -> Digest:
+        """Store the file's bytes once, read in chunks, and return their digest."""
+        return self._blobs.add_file(path)
+
+    def read_blob(self, digest: Digest) -> bytes:
+        """The bytes of ``digest``, verified. Raises NotFound ``no-such-blob`` or Tampered ``blob-changed``."""
+        return self._blobs.read(digest)
+
+    def blob_path(self, digest: Digest) -> Path:
+        """Where the blob is on disk; not verified. Raises NotFound ``no-such-blob``."""
+        path = self._blobs.path(digest)
+        if not path.is_file():
+            raise NotFound("no-such-blob", f"The sealed store holds no {digest}")
+        return path
+
+    @contextmanager
+    def stage(self, folder: Path) -> Iterator[Staging]:
+        """A private copy of ``folder`` on the store's disk, to be checked and then sealed with ``seal``."""
+        sweep(self._staging)
+        with staged(folder, self._staging) as staging:
+            yield staging
+
+    def seal(self, staging: Staging, *, artifact_type: str) -> Manifest:
+        """Move the staged files into the store, and return the manifest over them."""
+        with writing():
+            for file in staging.files:
+                self._blobs.adopt(staging.path(file), file.digest)
+        return self._add_manifest(artifact_type, staging.files)
+
+    def seal_folder(self, folder: Path, *, artifact_type: str) -> Manifest:
+        """Seal the files of ``folder`` as they are read now. The same bytes give the same manifest."""
+        with self.stage(folder) as staging:
+            return self.seal(staging, artifact_type=artifact_type)
+
+    def manifest(self, digest: Digest) -> Manifest:
+        """The manifest ``digest``, verified. Raises NotFound ``no-such-blob``, Tampered ``blob-changed``."""
+        return parse_manifest(digest, self._blobs.read(digest))
+
+    def manifests(self) -> list[Digest]:
+        """Digests of all sealed folders, in the order of sealing."""
+        return [entry["digest"] for entry in self._entries()]
+
+    def verify(self, digest: Digest) -> tuple[str, ...]:
+        """Paths whose stored bytes are missing or not those that were sealed; empty where all is well."""
+        return tuple(file.path for file in self.manifest(digest).files if not self._intact(file))
+
+    def materialise(self, digest: Digest, target: Path) -> Path:
+        """A verified copy of the sealed folder at ``target``, which must be new or empty; all of it or nothing.
+
+        Raises Tampered ``file-changed``, naming the first file that differs, BadInput ``folder-not-empty``.
+        """
+        manifest = self.manifest(digest)
+        if target.exists() and any(target.iterdir()):
+            raise BadInput("folder-not-empty", f"{target.name!r} has files in it (expected a new or empty folder)")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+        unfinished.mkdir()
+        try:
+            for file in manifest.files:
+                self._copy_out(file, unfinished / file.path)
+            unfinished.rename(target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return target
+
+    def export(self, digest: Digest, target: Path) -> Path:
+        """An OCI image layout at ``target`` with this one manifest and its blobs, each verified while it is copied."""
+        manifest = self.manifest(digest)
+        if target.exists() and any(target.iterdir()):
+            raise BadInput("folder-not-empty", f"{target.name!r} has files in it (expected a new or empty folder)")
+        exported = SealedStore(target)
+        for file in manifest.files:
+            if exported.put_blob_file(self.blob_path(file.digest)) != file.digest:
+                raise _changed(file)
+        exported._add_manifest(manifest.artifact_type, manifest.files)
+        exported._incoming.rmdir()
+        exported._staging.rmdir()
+        return target
+
+    def _prepare(self) -> None:
+        with writing():
+            for folder in (self._blobs.path("sha256:" + "0" * 64).parent, self._incoming, self._staging):
+                folder.mkdir(parents=True, exist_ok=True)
+            for name, content in (("oci-layout", LAYOUT), (_INDEX, index_bytes([]))):
+                if not (self.root / name).exists():
+                    self._replace(self.root / name, content, only_new=True)
+
+    def _add_manifest(self, artifact_type: str, files: tuple[SealedFile, ...]) -> Manifest:
+        data = manifest_bytes(artifact_type, files)
+        self._blobs.add(EMPTY_CONFIG)
+        digest = self._blobs.add(data)
+        self._enter(manifest_descriptor(digest, len(data), artifact_type))
+        return parse_manifest(digest, data)
+
+    def _enter(self, descriptor: dict[str, Any]) -> None:
+        with writing(), (self._incoming.parent / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            entries = self._entries()
+            if descriptor not in entries:
+                self._replace(self.root / _INDEX, index_bytes([*entries, descriptor]))
+
+    def _entries(self) -> list[Any]:
+        entries: list[Any] = json.loads((self.root / _INDEX).read_bytes())["manifests"]
+        return entries
+
+    def _replace(self, path: Path, content: bytes, *, only_new: bool = False) -> None:
+        temporary = self._incoming / uuid.uuid4().hex
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(content)
+                settle(stream)
+            if only_new:
+                with suppress(FileExistsError):  # another process was first, and may have written more since
+                    os.link(temporary, path)
+            else:
+                os.replace(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _intact(self, file: SealedFile) -> bool:
+        found = self._blobs.digest(file.digest)
+        return found is not None and (found.digest, found.size) == (file.digest, file.size)
+
+    def _copy_out(self, file: SealedFile, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            copied = self._blobs.copy_to(file.digest, target)
+        except NotFound as error:
+            raise Tampered("file-changed", f"{file.path!r} is missing from the sealed store", file=file.path) from error
+        if (copied.digest, copied.size) != (file.digest, file.size):
+            raise _changed(file)
+
+
+def _changed(file: SealedFile) -> Tampered:
+    return Tampered(
+        "file-changed",
+        f"{file.path!r} is not what was sealed (expected {file.digest}); it may not be used",
+        file=file.path,
+    )
