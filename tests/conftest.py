@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from imprimatur.access.model import Principal, Role
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Base, Database
 from imprimatur.core.settings import Settings
+from postgres_cluster import NoPostgres, cluster
 
 _ROOMS = ("audit", "access", "costs", "registry", "datasets", "evaluation", "policy", "release", "monitoring")
 for _room in _ROOMS:
@@ -33,6 +36,46 @@ def database(settings: Settings) -> Iterator[Database]:
     Base.metadata.create_all(opened.engine)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL cluster for the whole run; without one, its tests are skipped, which in CI is a failure."""
+    try:
+        with cluster() as url:
+            yield url
+    except NoPostgres as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{error}; CI needs it")
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def fresh_postgres_url(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty PostgreSQL database that only this test has."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture
+def postgres_database(fresh_postgres_url: str) -> Iterator[Database]:
+    """A PostgreSQL database with every table of ours."""
+    opened = Database(fresh_postgres_url)
+    Base.metadata.create_all(opened.engine)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture(params=["database", "postgres_database"], ids=["sqlite", "postgres"])
+def any_database(request: pytest.FixtureRequest) -> Database:
+    """Each kind of database in turn, with every table of ours."""
+    opened: Database = request.getfixturevalue(request.param)
+    return opened
 
 
 @pytest.fixture
