@@ -68,7 +68,8 @@ class Blobs:
 
     def read(self, digest: Digest) -> bytes:
         """The blob's bytes, verified. Raises NotFound ``no-such-blob`` or Tampered ``blob-changed``."""
-        data = self._open(digest).read()
+        with self._open(digest) as stream:
+            data = stream.read()
         if digest_of_bytes(data) != digest:
             raise Tampered("blob-changed", f"The stored bytes of {digest} have digest {digest_of_bytes(data)}")
         return data
