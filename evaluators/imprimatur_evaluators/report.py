@@ -1,0 +1,78 @@
+"""What one measurement yields: the scores, and the evidence behind each number. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imprimatur_evaluators.spec import Score
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Labels seen in the images of one prompt, against the target shares; ``p_value`` is Holm-adjusted over the prompts."""
+
+    images: str
+    prompt: str
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    target: tuple[float, ...]
+    n: int
+    total_variation: float
+    null_expectation: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A generated image and the protected work nearest to it; ``above`` says whether it is a hit.
+
+    ``index`` counts within the sample set ``images`` as it was handed in, ``work`` within the protected works.
+    """
+
+    images: str
+    index: int
+    work: int
+    similarity: float
+    above: bool
+
+
+@dataclass(frozen=True)
+class SimilaritySummary:
+    """The threshold, what it was calibrated on, and both backgrounds as counts between ``edges``."""
+
+    images: str
+    threshold: float
+    false_positive_rate: float
+    expected_false_alarms: float
+    hits: int
+    n: int
+    generated: tuple[int, ...]
+    held_out: tuple[int, ...]
+    edges: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ImageAlignment:
+    """One image's cosine with its own prompt, and by how much that exceeds the nearest other prompt's."""
+
+    images: str
+    index: int
+    cosine: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores in the order of the requests. ``details`` holds further numbers by score name, such as ``plug_in``."""
+
+    scores: tuple[Score, ...]
+    balance: tuple[Balance, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    similarity: SimilaritySummary | None = None
+    alignments: tuple[ImageAlignment, ...] = ()
+    details: Mapping[str, Mapping[str, float]] | None = None
+
+    def score(self, name: str) -> Score:
+        """The score of that name, ``statistic/backbone``."""
+        return next(score for score in self.scores if score.name == name)
