@@ -25,6 +25,10 @@ class Unit:
     subject: str
     _clock: Clock
 
+    def hold_still(self) -> None:
+        """Let nothing else change until this transaction ends, so that what it checks is true when it commits."""
+        store.lock(self.session)
+
     def record(self, action: str, /, *, subject: str | None = None, **detail: Json) -> Event:
         """Append an event about the unit's subject, or another one, to this transaction."""
         return store.append(
@@ -52,9 +56,15 @@ class AuditLog:
         recorded in a transaction of its own; the error goes on to the caller. ``intent`` is ``noun.verb``, as in
         ``release.promote``.
         """
+        with self.attempt(actor, intent, subject), self.database.transaction() as session:
+            yield Unit(session, actor, subject, self.clock)
+
+    @contextmanager
+    def attempt(self, actor: str, intent: str, subject: str) -> Iterator[None]:
+        """What ``actor`` tries before a transaction, or without one: where the block raises one of our errors,
+        ``<intent>.refused`` is recorded and the error goes on to the caller."""
         try:
-            with self.database.transaction() as session:
-                yield Unit(session, actor, subject, self.clock)
+            yield
         except ImprimaturError as error:
             self.refusal(actor, intent, subject, error)
             raise

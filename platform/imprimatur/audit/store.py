@@ -43,6 +43,14 @@ def append(
     return event
 
 
+def lock(session: Session) -> None:
+    """Wait for every other unit of work, and let none commit before this transaction ends.
+
+    Every mutation appends to the log, so holding its head holds the world still; SQLite does that by itself.
+    """
+    session.get(HeadRow, 1, with_for_update=True)
+
+
 def head_of(session: Session) -> TreeHead:
     """Size and root of the log as the head's row has them."""
     head = session.get(HeadRow, 1)
