@@ -1,0 +1,112 @@
+"""Opening a release bundle: signature, form, and for each release whether it may be served at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from imprimatur.core.digests import is_digest
+from imprimatur.core.errors import ImprimaturError, Refused, Tampered
+from imprimatur.core.signing import Envelope, KeyRing
+from imprimatur.serving.model import Bundle, Client, Released, Withheld
+
+BUNDLE_TYPE = "application/vnd.imprimatur.bundle+json"
+DECISION_TYPE = "application/vnd.imprimatur.decision+json"
+
+
+def open_bundle(document: Mapping[str, Any], ring: KeyRing) -> Bundle:
+    """The bundle in the DSSE ``document``, once its signature and form are verified.
+
+    A release whose decision does not bear it out is withheld with its reason; it does not spoil the others.
+    Raises Tampered ``bad-signature``, ``bad-envelope`` or ``bad-bundle``.
+    """
+    payload = ring.open(Envelope.parse(document), BUNDLE_TYPE)
+    try:
+        return _bundle(payload, ring)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Tampered(
+            "bad-bundle", f"The release bundle does not have the expected form ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _bundle(payload: Mapping[str, Any], ring: KeyRing) -> Bundle:
+    revoked = frozenset(payload["revoked"])
+    judged = [_judge(entry, ring, revoked) for entry in payload["releases"]]
+    return Bundle(
+        serial=int(payload["serial"]),
+        issued_at=_moment(payload["issued_at"]),
+        expires_at=_moment(payload["expires_at"]),
+        released=tuple(release for release in judged if isinstance(release, Released)),
+        withheld=tuple(release for release in judged if isinstance(release, Withheld)),
+        clients={client["hash"]: Client(client["name"], client["team"]) for client in payload["clients"]},
+    )
+
+
+def _judge(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> Released | Withheld:
+    try:
+        return _admit(entry, ring, revoked)
+    except ImprimaturError as error:
+        return Withheld(str(entry["model"]), int(entry["version"]), str(entry["environment"]), error)
+
+
+def _admit(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> Released:
+    label = f"{entry['model']}/{entry['version']}"
+    digest = str(entry["manifest_digest"])
+    if not is_digest(digest):
+        raise Tampered("bad-bundle", f"{label} names no manifest digest (got {digest!r})")
+    if digest in revoked:
+        raise Refused("revoked", f"{label} was revoked: nothing may serve these bytes any more")
+    decision = ring.open(Envelope.parse(entry["decision"]), DECISION_TYPE)
+    _require_about(decision, entry, label)
+    if decision["verdict"] != "allow":
+        raise Refused(
+            "not-allowed", f"The decision on {label} is {decision['verdict']!r} (expected 'allow'); it is not served"
+        )
+    _require_approved(decision, entry["approvals"], label)
+    facts = decision.get("facts", {})
+    return Released(
+        model=str(entry["model"]),
+        version=int(entry["version"]),
+        environment=str(entry["environment"]),
+        manifest_digest=digest,
+        decision_id=str(decision["id"]),
+        decided_at=_moment(decision["decided_at"]),
+        steps=_positive(facts.get("eval.steps")),
+        guidance=_number(facts.get("eval.guidance")),
+    )
+
+
+def _require_about(decision: Mapping[str, Any], entry: Mapping[str, Any], label: str) -> None:
+    for field in ("manifest_digest", "environment", "model", "version"):
+        if decision[field] != entry[field]:
+            raise Tampered(
+                "decision-mismatch",
+                f"The decision on {label} names {field} {decision[field]!r} (expected {entry[field]!r}); "
+                "a decision holds for what it names and for nothing else",
+            )
+
+
+def _require_approved(decision: Mapping[str, Any], approvals: Iterable[Mapping[str, Any]], label: str) -> None:
+    answers = [approval for approval in approvals if approval["decision_id"] == decision["id"]]
+    if any(approval["answer"] == "reject" for approval in answers):
+        raise Refused("rejected", f"A reviewer rejected {label}; it is not served")
+    approved = {(approval["role"], approval["person"]) for approval in answers if approval["answer"] == "approve"}
+    if not approved:
+        raise Refused("approval-missing", f"Nobody approved the decision on {label} (expected at least one person)")
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return moment
+
+
+def _positive(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number >= 1 else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

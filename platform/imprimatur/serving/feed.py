@@ -1,0 +1,113 @@
+"""The release bundle, pulled from the server every few seconds and held in memory until it expires."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import structlog
+
+from imprimatur.core.clock import Clock
+from imprimatur.core.errors import Fault, ImprimaturError, Tampered, Unavailable
+from imprimatur.core.signing import KeyRing
+from imprimatur.serving.bundle import open_bundle
+from imprimatur.serving.model import Bundle
+
+_PATIENCE = httpx.Timeout(10.0)
+_log = structlog.get_logger("imprimatur.gateway")
+
+
+class Feed:
+    """Pulls bundles and keeps the last good one.
+
+    A bundle that can't be had or does not verify changes nothing: the held one stays in force until its own expiry.
+    """
+
+    def __init__(self, address: str, key: Path, clock: Clock, *, seconds: float) -> None:
+        self._address = address
+        self._key = key
+        self._clock = clock
+        self._seconds = seconds
+        self._ring: KeyRing | None = None
+        self._held: Bundle | None = None
+        self.problem: ImprimaturError | None = None
+
+    @property
+    def held(self) -> Bundle | None:
+        """The last good bundle, expired or not."""
+        return self._held
+
+    def current(self) -> Bundle:
+        """The bundle in force. Raises Unavailable ``no-bundle`` or ``bundle-expired``."""
+        if self._held is None:
+            why = f": {self.problem.message}" if self.problem else ""
+            raise Unavailable("no-bundle", f"No release bundle has come from the server yet, so nothing is served{why}")
+        self._held.require_fresh(self._clock())
+        return self._held
+
+    def age(self) -> float:
+        """Seconds since the held bundle was issued; not a number where there is none."""
+        return (self._clock() - self._held.issued_at).total_seconds() if self._held else float("nan")
+
+    async def run(self, on_bundle: Callable[[Bundle], None]) -> None:
+        """Pull for ever; hand every bundle that is taken to ``on_bundle``."""
+        async with httpx.AsyncClient(timeout=_PATIENCE) as http:
+            while True:
+                await self._attempt(http, on_bundle)
+                await asyncio.sleep(self._seconds)
+
+    async def _attempt(self, http: httpx.AsyncClient, on_bundle: Callable[[Bundle], None]) -> None:
+        try:
+            bundle = await self._pull(http)
+        except ImprimaturError as error:
+            self._note(error)
+            return
+        self.problem = None
+        self._held = bundle
+        on_bundle(bundle)
+
+    def _note(self, error: ImprimaturError) -> None:
+        if self.problem is None or self.problem.code != error.code:
+            _log.warning("bundle.not-taken", code=error.code, message=error.message)
+        self.problem = error
+
+    async def _pull(self, http: httpx.AsyncClient) -> Bundle:
+        ring = self._keys()
+        bundle = open_bundle(await self._fetch(http), ring)
+        bundle.require_fresh(self._clock())
+        if self._held is not None and bundle.serial < self._held.serial:
+            raise Tampered(
+                "bundle-replayed",
+                f"The server sent bundle {bundle.serial} after bundle {self._held.serial} (expected a later one); "
+                "an older bundle could bring back what was revoked since",
+            )
+        return bundle
+
+    async def _fetch(self, http: httpx.AsyncClient) -> dict[str, object]:
+        try:
+            response = await http.get(f"{self._address}/api/v1/bundle")
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unavailable("server-unreachable", f"No release bundle from {self._address} ({error})") from error
+        try:
+            document = response.json()
+        except ValueError as error:
+            raise Tampered("bad-bundle", f"The server's release bundle is no JSON ({error})") from error
+        if not isinstance(document, dict):
+            raise Tampered("bad-bundle", f"The server's release bundle is a {type(document).__name__}, no object")
+        return document
+
+    def _keys(self) -> KeyRing:
+        """The server's public key, read once: whoever changes the file later does not change whom we trust."""
+        if self._ring is None:
+            try:
+                self._ring = KeyRing([self._key.read_text()])
+            except (OSError, ValueError) as error:
+                raise Fault(
+                    "no-decision-key",
+                    f"The server's public key can't be read from {self._key.name} ({error}); start the server once, or "
+                    "set IMPRIMATUR_DECISION_KEY to the file",
+                ) from error
+        return self._ring
