@@ -91,10 +91,14 @@ class Result:
 
     def _promises(self) -> list[tuple[str, bool]]:
         base, memoriser, skewed = self.outcomes
+        standing = [outcome.environments for outcome in self.outcomes]
         ways = {refusal.via for refusal in self.refusals if refusal.version == memoriser.version}
         return [
             ("version 1 meets the policy", base.verdict == "allow"),
-            ("version 1 alone stands in production", [o.environments for o in self.outcomes] == [(ENVIRONMENT,), (), ()]),
+            (
+                "version 1 alone stands in production",
+                standing == [(ENVIRONMENT,), (), ()],
+            ),
             ("version 2 is denied for look-alikes", memoriser.verdict == "deny" and LOOK_ALIKES in memoriser.reasons),
             ("version 3 is denied for balance", skewed.verdict == "deny" and BALANCE in skewed.reasons),
             ("version 2 is refused in every way tried", ways == {"cli", "mlflow", "gateway"}),
