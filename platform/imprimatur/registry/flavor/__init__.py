@@ -8,10 +8,10 @@ MLflow finds ``_load_pyfunc`` and ``save_model`` here by name: ``mlflow.pyfunc.l
 PNG images. Nothing here imports torch before a pipeline is saved or loaded.
 """
 
-from imprimatur.registry.flavor.layout import FLAVOR_NAME, LINEAGE_KEY, lineage_of
 from imprimatur.registry.flavor.loading import load_pipeline, load_sealed
 from imprimatur.registry.flavor.prompting import PromptedPipeline, _load_pyfunc
 from imprimatur.registry.flavor.saving import log_pipeline, save_pipeline
+from imprimatur.registry.layout import FLAVOR_NAME, LINEAGE_KEY, lineage_of
 from imprimatur.registry.model import Lineage, UsedDataset
 
 save_model = save_pipeline

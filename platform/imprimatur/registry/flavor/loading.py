@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imprimatur.core.digests import Digest
-from imprimatur.registry.flavor.layout import pipeline_folder
+from imprimatur.registry.admission import admit
 from imprimatur.registry.flavor.quiet import without_bars
-from imprimatur.registry.stock import INDEX_NAME, check_index
+from imprimatur.registry.layout import pipeline_folder
 from imprimatur.storage.service import SealedStore
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ def load_pipeline(path: Path | str, device: str = "cpu") -> DiffusionPipeline:
     The folder is admitted first as if it were to be sealed, so pickles, links, custom classes and odd headers are
     refused here too. Raises Refused with the code of what was found.
     """
+    name = admit(Path(path)).pipeline
     folder = pipeline_folder(Path(path))
-    name = check_index(json.loads((folder / INDEX_NAME).read_bytes()))
     import diffusers  # heavy, and absent from the server
 
     kind = getattr(diffusers, name)

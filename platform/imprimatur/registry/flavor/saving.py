@@ -16,8 +16,8 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from imprimatur.core.errors import BadInput
-from imprimatur.registry.flavor.layout import FLAVOR_NAME, LINEAGE_KEY, LOADER_MODULE, MLMODEL, PIPELINE_FOLDER
 from imprimatur.registry.flavor.quiet import without_bars
+from imprimatur.registry.layout import FLAVOR_NAME, LINEAGE_KEY, LOADER_MODULE, MLMODEL, PIPELINE_FOLDER
 from imprimatur.registry.model import Lineage
 from imprimatur.registry.stock import check_index
 

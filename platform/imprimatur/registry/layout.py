@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from imprimatur.core import strict_yaml
 from imprimatur.core.digests import Json
 from imprimatur.core.errors import BadInput, Refused
 from imprimatur.registry.stock import INDEX_NAME
@@ -17,7 +16,7 @@ LOADER_MODULE = "imprimatur.registry.flavor"
 LINEAGE_KEY = "imprimatur"
 MLMODEL = "MLmodel"
 PIPELINE_FOLDER = "pipeline"
-_MLMODEL_LIMIT = 1 << 20
+_MLMODEL_LIMIT = 1 << 18
 
 
 def pipeline_folder(folder: Path) -> Path:
@@ -39,10 +38,7 @@ def read_mlmodel(path: Path) -> Mapping[str, Any]:
     """The parsed MLmodel file. Raises BadInput ``bad-mlmodel`` where it is too large or no YAML mapping."""
     if path.stat().st_size > _MLMODEL_LIMIT:
         raise BadInput("bad-mlmodel", f"{MLMODEL} has {path.stat().st_size} bytes (expected at most {_MLMODEL_LIMIT})")
-    try:
-        document = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise BadInput("bad-mlmodel", f"{MLMODEL} is no YAML: {error}") from error
+    document = strict_yaml.load(path.read_bytes().decode("utf-8", "replace"), "bad-mlmodel")
     if not isinstance(document, dict):
         raise BadInput("bad-mlmodel", f"{MLMODEL} holds {type(document).__name__} (expected a mapping)")
     return document

@@ -1,0 +1,211 @@
+"""What is checked before a folder is sealed, and again before a pipeline is loaded from one.
+
+Every rule refuses with a stable code and names the file. Nothing is unpickled, imported or executed to find out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from imprimatur.core.digests import Json
+from imprimatur.core.errors import Refused
+from imprimatur.registry import strict_json
+from imprimatur.registry.finite import check_finite
+from imprimatur.registry.layout import LOADER_MODULE, MLMODEL, lineage_of, pipeline_folder, read_mlmodel
+from imprimatur.registry.safetensors_header import Tensor, read_header
+from imprimatur.registry.stock import INDEX_NAME, check_index, components
+from imprimatur.storage.model import check_paths
+
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz", ".mar"}
+_CODE = {".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".sh", ".exe", ".whl", ".egg", ".pth", ".ipynb"}
+_TEXTS = {".txt", ".md", ".yaml", ".yml", ".jinja"}
+_BARE_TEXTS = {MLMODEL, "LICENSE", "LICENCE", "NOTICE", "README", ".gitattributes"}
+_OPAQUE = {".model", ".png", ".jpg", ".jpeg", ".webp"}  # sentencepiece vocabularies, and a card's pictures
+_VOCABULARIES = {"tokenizer.json", "vocab.json"}
+_CONFIG_LIMIT = 2 << 20
+_TABLE_LIMIT = 64 << 20
+_TEXT_LIMIT = 16 << 20
+_SHARDS = ".safetensors.index.json"
+_ZIP = b"PK\x03\x04"
+_PICKLE_PROTOCOLS = {bytes((0x80, protocol)) for protocol in range(2, 6)}
+_CUSTOM_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What a folder was found to be."""
+
+    pipeline: str
+    components: Mapping[str, str]
+    weight_files: tuple[str, ...]
+    lineage: Mapping[str, Json]
+
+
+def admit(folder: Path) -> Admitted:
+    """What is in ``folder``, once every rule has been found to hold.
+
+    Raises Refused: ``bad-path``, ``path-collision``, ``not-a-file``, ``pickle-file``, ``code-file``, ``file-type``,
+    ``bad-json``, ``bad-text``, ``bad-safetensors``, ``missing-shard``, ``no-weights``, ``missing-component``,
+    ``bad-model-index``, ``custom-code``, ``no-pipeline``; BadInput ``bad-mlmodel``.
+    """
+    files = _files(folder)
+    for path, file in files.items():
+        _check_name(path)
+        _check_content(path, file)
+    weights = {path: _read_weights(path, file) for path, file in files.items() if path.endswith(".safetensors")}
+    if not weights:
+        raise Refused("no-weights", "The folder holds no .safetensors file (expected the pipeline's weights)")
+    for path in files:
+        if path.endswith(_SHARDS):
+            _check_shards(path, files[path], weights)
+    _check_mlmodel(folder)
+    top = pipeline_folder(folder)
+    index = json.loads((top / INDEX_NAME).read_bytes())
+    pipeline = check_index(index)
+    parts = components(index)
+    _check_components(parts, top)
+    return Admitted(pipeline, parts, tuple(sorted(weights)), lineage_of(folder))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise Refused("not-a-file", f"{name!r} is a link, a FIFO or a device (expected plain files)", file=name)
+        if path.is_file():
+            found[name] = path
+    check_paths(found)
+    return found
+
+
+def _check_name(path: str) -> None:
+    name = PurePosixPath(path)
+    suffix = name.suffix.lower()
+    if suffix in _PICKLES:
+        raise _pickle(path, f"is a {suffix} file, which runs code when it is loaded")
+    if suffix in _CODE:
+        raise Refused("code-file", f"{path!r} is code (expected weights, configuration and text only)", file=path)
+    known = {".safetensors", ".json"} | _TEXTS | _OPAQUE
+    if name.suffix not in known and name.name not in _BARE_TEXTS:
+        raise Refused(
+            "file-type",
+            f"{path!r} is of a kind that no stock pipeline needs (expected {', '.join(sorted(known))})",
+            file=path,
+        )
+
+
+def _check_content(path: str, file: Path) -> None:
+    if path.endswith(".safetensors"):
+        return
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if start[:2] in _PICKLE_PROTOCOLS or start == _ZIP:
+        raise _pickle(path, "holds a pickle or an archive under another name")
+    if path.endswith(".json"):
+        _check_json(path, file)
+    elif PurePosixPath(path).suffix not in _OPAQUE:
+        _check_text(path, file)
+
+
+def _check_json(path: str, file: Path) -> None:
+    name = PurePosixPath(path).name
+    limit = _TABLE_LIMIT if name in _VOCABULARIES or path.endswith(_SHARDS) else _CONFIG_LIMIT
+    try:
+        document = _parse(file, limit)
+    except ValueError as error:
+        raise Refused("bad-json", f"{path!r} is no strict JSON: found {error}", file=path) from error
+    if isinstance(document, dict):
+        custom = [key for key in _CUSTOM_KEYS if document.get(key)]
+        if custom:
+            raise Refused("custom-code", f"{path!r} asks for code of its own with {custom[0]!r}", file=path)
+
+
+def _check_text(path: str, file: Path) -> None:
+    size = file.stat().st_size
+    if size > _TEXT_LIMIT:
+        raise Refused("bad-text", f"{path!r} has {size} bytes (expected at most {_TEXT_LIMIT})", file=path)
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused("bad-text", f"{path!r} is no UTF-8 text at byte {error.start}", file=path) from error
+    if "\0" in text:
+        raise Refused("bad-text", f"{path!r} holds a zero byte (expected text)", file=path)
+
+
+def _read_weights(path: str, file: Path) -> tuple[Tensor, ...]:
+    try:
+        tensors = read_header(file)
+        check_finite(file, tensors)
+    except ValueError as error:
+        with file.open("rb") as stream:
+            start = stream.read(4)
+        if start[:2] in _PICKLE_PROTOCOLS or start == _ZIP:
+            raise _pickle(path, "holds a pickle or an archive under another name") from error
+        raise Refused("bad-safetensors", f"{path!r} is no strict safetensors file: found {error}", file=path) from error
+    return tensors
+
+
+def _check_shards(path: str, file: Path, weights: Mapping[str, Iterable[Tensor]]) -> None:
+    document = _parse(file, _TABLE_LIMIT)
+    mapped = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(mapped, dict) or not mapped or not all(isinstance(shard, str) for shard in mapped.values()):
+        raise Refused("missing-shard", f"{path!r} maps no tensors to files (expected `weight_map`)", file=path)
+    folder = PurePosixPath(path).parent
+    for shard in sorted(set(mapped.values())):
+        present = {tensor.name for tensor in weights.get((folder / shard).as_posix(), ())}
+        absent = [name for name, where in mapped.items() if where == shard and name not in present]
+        if absent:
+            raise Refused(
+                "missing-shard",
+                f"{path!r} expects tensor {absent[0]!r} in {shard!r}, which is missing or does not hold it",
+                file=path,
+            )
+
+
+def _check_mlmodel(folder: Path) -> None:
+    path = folder / MLMODEL
+    if not path.is_file():
+        return
+    flavors = read_mlmodel(path).get("flavors")
+    pyfunc = flavors.get("python_function", {}) if isinstance(flavors, dict) else None
+    if not isinstance(pyfunc, dict):
+        raise Refused(
+            "custom-code", f"{MLMODEL} has no readable flavors (expected those of log_pipeline)", file=MLMODEL
+        )
+    if pyfunc and (pyfunc.get("loader_module") != LOADER_MODULE or pyfunc.get("code")):
+        raise Refused(
+            "custom-code",
+            f"{MLMODEL} loads with {pyfunc.get('loader_module')!r} and code {pyfunc.get('code')!r} "
+            f"(expected {LOADER_MODULE!r} and no code); log the pipeline with that module",
+            file=MLMODEL,
+        )
+
+
+def _check_components(parts: Mapping[str, str], top: Path) -> None:
+    for name in parts:
+        if "/" in name or name in (".", "..") or not (top / name).is_dir() or not any((top / name).iterdir()):
+            raise Refused(
+                "missing-component",
+                f"{INDEX_NAME} names component {name!r}, but there is no folder of that name with files in it",
+                file=name,
+            )
+
+
+def _parse(file: Path, limit: int) -> Any:
+    size = file.stat().st_size
+    if size > limit:
+        raise ValueError(f"{size} bytes, at most {limit} allowed")
+    return strict_json.parse(file.read_bytes(), limit=limit)
+
+
+def _pickle(path: str, found: str) -> Refused:
+    return Refused(
+        "pickle-file",
+        f"{path!r} {found} (expected weights in .safetensors only); save the pipeline with safe_serialization=True",
+        file=path,
+    )
