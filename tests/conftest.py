@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
 from imprimatur.access.model import Principal, Role
+from imprimatur.api.schema import upgrade
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Base, Database
 from imprimatur.core.settings import Settings
-from postgres_cluster import NoPostgres, cluster
-
-_ROOMS = ("audit", "access", "costs", "registry", "datasets", "evaluation", "policy", "release", "monitoring")
-for _room in _ROOMS:
-    import_module(f"imprimatur.{_room}.tables")  # so that the metadata knows every table
+from postgres_cluster import NoPostgres, cluster, database_name, new_database
 
 
 @pytest.fixture
@@ -53,13 +49,8 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture
 def fresh_postgres_url(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty PostgreSQL database that only this test has."""
-    name = f"test_{abs(hash(request.node.nodeid))}"
-    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
+    with new_database(postgres_url, database_name(request.node.nodeid)) as url:
+        yield url
 
 
 @pytest.fixture
@@ -69,6 +60,42 @@ def postgres_database(fresh_postgres_url: str) -> Iterator[Database]:
     Base.metadata.create_all(opened.engine)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file as ``imprimatur db upgrade`` leaves it: MLflow's tables, ours and the triggers."""
+    file = tmp_path_factory.mktemp("template") / "imprimatur.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> str:
+    """The name of a PostgreSQL database as ``imprimatur db upgrade`` leaves it."""
+    with new_database(postgres_url, "governed_template", keep=True) as url:
+        upgrade(url)
+    return "governed_template"
+
+
+@pytest.fixture
+def governed_sqlite_url(sqlite_template: Path, settings: Settings) -> str:
+    """An SQLite database with MLflow's tables, ours and the triggers; it is the one of ``settings``."""
+    shutil.copy(sqlite_template, settings.home / "imprimatur.db")
+    return settings.database
+
+
+@pytest.fixture
+def governed_postgres_url(postgres_url: str, postgres_template: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A PostgreSQL database with MLflow's tables, ours and the triggers."""
+    with new_database(postgres_url, database_name(request.node.nodeid), template=postgres_template) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def governed_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of governed database in turn."""
+    return str(request.getfixturevalue(f"governed_{request.param}_url"))
 
 
 @pytest.fixture(params=["database", "postgres_database"], ids=["sqlite", "postgres"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -11,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from sqlalchemy import create_engine, make_url, text
 
 _PACKAGED = "/usr/lib/postgresql"
 _OWNERS = ("postgres", "nobody")
@@ -40,6 +43,25 @@ def cluster() -> Iterator[str]:
             _run(owner, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_database(server: str, name: str, *, template: str = "template1", keep: bool = False) -> Iterator[str]:
+    """The address of a new database on ``server``, dropped when the block ends unless it is to be kept."""
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+            yield make_url(server).set(database=name).render_as_string(hide_password=False)
+            if not keep:
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        engine.dispose()
+
+
+def database_name(test: str) -> str:
+    """A name for one test's database."""
+    return "test_" + hashlib.sha256(test.encode()).hexdigest()[:20]
 
 
 def _start(owner: str | None, programs: Path, data: Path, folder: Path) -> int:
