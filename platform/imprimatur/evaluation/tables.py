@@ -48,6 +48,8 @@ class EvaluationRow(Base):
     requested_by: Mapped[str] = mapped_column(String(256))
     requested_at: Mapped[datetime] = mapped_column(UtcTime, index=True)
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    attempts: Mapped[int]
+    worker: Mapped[str] = mapped_column(String(32))
 
 
 class ScoreRow(Base):
@@ -66,3 +68,23 @@ class ScoreRow(Base):
     weights_digest: Mapped[str] = mapped_column(String(71))
     protocol: Mapped[str] = mapped_column(String(512))
     seed: Mapped[int]
+
+
+class EvidenceRow(Base):
+    """An image in the sealed store that a run's evidence shows; no other blob is ever sent to a browser."""
+
+    __tablename__ = "imp_evidence"
+
+    blob: Mapped[str] = mapped_column(String(71), primary_key=True)
+    evaluation_id: Mapped[str] = mapped_column(ForeignKey("imp_evaluation.id"), primary_key=True)
+
+
+class WorkerRow(Base):
+    """A worker and its last sign of life."""
+
+    __tablename__ = "imp_worker"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    host: Mapped[str] = mapped_column(String(256))
+    started_at: Mapped[datetime] = mapped_column(UtcTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcTime)
