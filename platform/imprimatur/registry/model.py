@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
 from imprimatur.core.digests import Digest, Json, digest_of_json
+from imprimatur.core.errors import BadInput
 
 
 class RiskTier(StrEnum):
@@ -46,6 +49,59 @@ class Use:
     def digest(self) -> Digest:
         """The digest of the use's JSON."""
         return digest_of_json(self.document())
+
+    def missing(self) -> tuple[str, ...]:
+        """The parts that are empty. A use is complete when there are none."""
+        return tuple(name for name, value in self.document().items() if not value)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Use:
+        """The use in ``document``.
+
+        Raises BadInput ``incomplete-use``, listing what is missing, or ``bad-use`` for a part of another form.
+        """
+        absent = [name for name in _USE_PARTS if not document.get(name)]
+        if absent:
+            raise incomplete_use(absent)
+        unknown = sorted(document.keys() - _USE_PARTS.keys())
+        wrong = [name for name, kind in _USE_PARTS.items() if not isinstance(document[name], kind)]
+        if unknown or wrong or not all(isinstance(item, str) for item in document["prohibited"]):
+            found = ", ".join(wrong or unknown or ["prohibited"])
+            raise BadInput(
+                "bad-use",
+                f"These parts of the use have another form: {found} (expected text, prohibited a list of texts)",
+            )
+        try:
+            tier, review_by = RiskTier(document["tier"]), date.fromisoformat(document["review_by"])
+        except ValueError as error:
+            raise BadInput(
+                "bad-use",
+                f"The use has tier {document['tier']!r} and review_by {document['review_by']!r} "
+                f"(expected one of {', '.join(RiskTier)} and a date as YYYY-MM-DD)",
+            ) from error
+        prohibited = tuple(document["prohibited"])
+        texts = {name: document[name].strip() for name in ("purpose", "audience", "region", "owner")}
+        return cls(prohibited=prohibited, tier=tier, review_by=review_by, **texts)
+
+
+_USE_PARTS: Mapping[str, type] = {
+    "purpose": str,
+    "prohibited": list,
+    "audience": str,
+    "region": str,
+    "tier": str,
+    "owner": str,
+    "review_by": str,
+}
+
+
+def incomplete_use(missing: list[str] | tuple[str, ...]) -> BadInput:
+    """The error for a use with parts missing."""
+    return BadInput(
+        "incomplete-use",
+        f"The use lacks {', '.join(missing)} (expected {', '.join(_USE_PARTS)}); nothing is submitted without them",
+        missing=list(missing),
+    )
 
 
 class Stage(StrEnum):
@@ -98,6 +154,21 @@ class Lineage:
             "currency": self.currency,
         }
 
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Lineage:
+        """The lineage in ``document``, as somebody's MLmodel file has it. Raises BadInput ``bad-lineage``."""
+        texts = ("run_id", "code_commit", "base_model", "device", "currency")
+        numbers = ("seconds", "cost")
+        wrong = [name for name in texts if not isinstance(document.get(name), str | None)]
+        wrong += [name for name in numbers if not _amount(document.get(name))]
+        datasets = document.get("datasets") or []
+        if wrong or not isinstance(datasets, list):
+            raise _bad_lineage(", ".join(wrong) or "datasets")
+        return cls(
+            datasets=tuple(_used_dataset(entry) for entry in datasets),
+            **{name: document.get(name) for name in (*texts, *numbers)},
+        )
+
     def missing(self) -> tuple[str, ...]:
         """The parts that an auditor would ask for and that nobody wrote down.
 
@@ -106,6 +177,27 @@ class Lineage:
         """
         optional = {"base_model"}
         return tuple(name for name, value in self.document().items() if name not in optional and value in (None, []))
+
+
+def _amount(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _used_dataset(entry: Any) -> UsedDataset:
+    parts = ("name", "digest", "licence")
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(part), str) for part in parts):
+        raise _bad_lineage("datasets")
+    return UsedDataset(*(entry[part] for part in parts))
+
+
+def _bad_lineage(found: str) -> BadInput:
+    return BadInput(
+        "bad-lineage",
+        f"The lineage has parts of another form: {found} (expected text, finite numbers from 0, "
+        "and datasets with name, digest and licence)",
+    )
 
 
 @dataclass(frozen=True)

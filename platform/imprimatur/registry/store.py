@@ -1,0 +1,257 @@
+"""Every query of the registry: our own tables, and the few of MLflow's that the law is about.
+
+MLflow's tables are named here column by column and not through its mappers, so that a transaction of ours can read and
+write them without MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, column, delete, insert, select, table, update
+from sqlalchemy.orm import Session
+
+from imprimatur.core.digests import new_id
+from imprimatur.registry.model import Submission, Use, Version
+from imprimatur.registry.tables import HoldRow, SubmissionRow, VersionRow
+
+_WORKSPACE = "default"
+_DELETED = "Deleted_Internal"
+_MODELS = table("registered_models", column("workspace"), column("name"))
+_VERSIONS = table(
+    "model_versions",
+    column("workspace"),
+    column("name"),
+    column("version"),
+    column("source"),
+    column("storage_location"),
+    column("run_id"),
+    column("current_stage"),
+)
+_ALIASES = table("registered_model_aliases", column("workspace"), column("name"), column("alias"), column("version"))
+_LOGGED = table("logged_models", column("model_id"), column("artifact_location"), column("source_run_id"))
+
+
+@dataclass(frozen=True)
+class MlflowVersion:
+    """What MLflow knows of a version: where its files are, and the run that made it."""
+
+    source: str
+    location: str
+    run_id: str | None
+
+
+def mlflow_version(session: Session, model: str, version: int) -> MlflowVersion | None:
+    """The version as MLflow has it; None where it has none, or a deleted one."""
+    found = session.execute(
+        select(_VERSIONS.c.source, _VERSIONS.c.storage_location, _VERSIONS.c.run_id).where(
+            _VERSIONS.c.workspace == _WORKSPACE,
+            _VERSIONS.c.name == model,
+            _VERSIONS.c.version == version,
+            _VERSIONS.c.current_stage != _DELETED,
+        )
+    ).first()
+    if found is None:
+        return None
+    return MlflowVersion(found.source or "", found.storage_location or found.source or "", found.run_id or None)
+
+
+def model_exists(session: Session, model: str, *, lock: bool = False) -> bool:
+    """Whether MLflow has the model; ``lock`` keeps others from adding versions to it until the transaction ends."""
+    query = select(_MODELS.c.name).where(_MODELS.c.workspace == _WORKSPACE, _MODELS.c.name == model)
+    if lock and session.get_bind().dialect.name != "sqlite":  # SQLite has one writer anyway
+        query = query.with_for_update()
+    return session.execute(query).first() is not None
+
+
+def logged_location(session: Session, model_id: str) -> str | None:
+    """Where the files of a logged model are; None where there is no such model."""
+    return session.scalar(select(_LOGGED.c.artifact_location).where(_LOGGED.c.model_id == model_id))
+
+
+def set_alias(session: Session, model: str, alias: str, version: int) -> None:
+    """Point MLflow's ``alias`` of ``model`` at ``version``, in the caller's transaction."""
+    moved = session.execute(
+        update(_ALIASES).where(*_alias(model, alias)).values(version=version).returning(_ALIASES.c.version)
+    )
+    if moved.first() is None:
+        session.execute(insert(_ALIASES).values(workspace=_WORKSPACE, name=model, alias=alias, version=version))
+
+
+def delete_alias(session: Session, model: str, alias: str) -> None:
+    """Remove MLflow's ``alias`` of ``model``, in the caller's transaction."""
+    session.execute(delete(_ALIASES).where(*_alias(model, alias)))
+
+
+def alias_version(session: Session, model: str, alias: str) -> int | None:
+    """The version that MLflow's ``alias`` of ``model`` points at."""
+    return session.scalar(select(_ALIASES.c.version).where(*_alias(model, alias)))
+
+
+def add_version(
+    session: Session, *, model: str, version: int, run_id: str | None, source: str, team: str, by: str, at: datetime
+) -> VersionRow:
+    """The living row of a version, made where there is none.
+
+    A living row with another source belongs to a version that was deleted behind our back: it is closed, and the new
+    one gets an id of its own.
+    """
+    row = version_row(session, model, version)
+    if row is not None and row.source == source:
+        return row
+    if row is not None:
+        row.removed_at = at
+        session.flush()
+    row = VersionRow(
+        id=new_id("ver"),
+        model=model,
+        version=version,
+        run_id=run_id,
+        source=source,
+        team=team,
+        registered_by=by,
+        registered_at=at,
+        lineage={},
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def version_row(session: Session, model: str, version: int) -> VersionRow | None:
+    """The living row of ``model/version``."""
+    return session.scalar(_living().where(VersionRow.model == model, VersionRow.version == version))
+
+
+def version_by_id(session: Session, version_id: str) -> VersionRow | None:
+    """The row of a version, living or not."""
+    return session.get(VersionRow, version_id)
+
+
+def versions(session: Session, model: str, *, limit: int, before: int | None) -> list[VersionRow]:
+    """The newest living versions of ``model``, those below ``before`` where it is given."""
+    query = _living().where(VersionRow.model == model).order_by(VersionRow.version.desc()).limit(limit)
+    if before is not None:
+        query = query.where(VersionRow.version < before)
+    return list(session.scalars(query))
+
+
+def models(session: Session) -> list[str]:
+    """Names of all models with a living version, sorted."""
+    living = select(VersionRow.model).where(VersionRow.removed_at.is_(None))
+    return list(session.scalars(living.distinct().order_by(VersionRow.model)))
+
+
+def remove_versions(session: Session, model: str, version: int | None, at: datetime) -> None:
+    """Close the living rows of a deleted model, or of one version of it."""
+    closing = update(VersionRow).where(VersionRow.model == model, VersionRow.removed_at.is_(None))
+    if version is not None:
+        closing = closing.where(VersionRow.version == version)
+    session.execute(closing.values(removed_at=at))
+
+
+def rename_versions(session: Session, model: str, new: str) -> None:
+    """Follow a model's new name."""
+    living = update(VersionRow).where(VersionRow.model == model, VersionRow.removed_at.is_(None))
+    session.execute(living.values(model=new))
+
+
+def place_hold(session: Session, version_id: str, environment: str, at: datetime) -> None:
+    """Hold a version for an environment: it may not be changed, deleted or renamed away any more."""
+    if session.get(HoldRow, (version_id, environment)) is None:
+        session.add(HoldRow(version_id=version_id, environment=environment, placed_at=at))
+        session.flush()
+
+
+def lift_hold(session: Session, version_id: str, environment: str) -> None:
+    """Let the version go from the environment."""
+    session.execute(delete(HoldRow).where(HoldRow.version_id == version_id, HoldRow.environment == environment))
+
+
+def holds(session: Session, model: str, version: int | None = None) -> list[str]:
+    """Environments that hold the version, or any version of the model, sorted."""
+    query = (
+        select(HoldRow.environment)
+        .join(VersionRow, VersionRow.id == HoldRow.version_id)
+        .where(VersionRow.model == model, VersionRow.removed_at.is_(None))
+    )
+    if version is not None:
+        query = query.where(VersionRow.version == version)
+    return sorted(set(session.scalars(query)))
+
+
+def add_submission(session: Session, submission: Submission) -> None:
+    """Keep a submission."""
+    session.add(
+        SubmissionRow(
+            id=submission.id,
+            version_id=submission.version_id,
+            manifest_digest=submission.manifest_digest,
+            use=submission.use.document(),
+            use_digest=submission.use.digest,
+            submitted_by=submission.submitted_by,
+            submitted_at=submission.submitted_at,
+        )
+    )
+    session.flush()
+
+
+def latest_submission(session: Session, version_id: str) -> Submission | None:
+    """The newest submission of a version."""
+    newest = (
+        select(SubmissionRow)
+        .where(SubmissionRow.version_id == version_id)
+        .order_by(SubmissionRow.submitted_at.desc(), SubmissionRow.id)
+        .limit(1)
+    )
+    row = session.scalar(newest)
+    return None if row is None else _submission(row)
+
+
+def submission(session: Session, submission_id: str) -> Submission | None:
+    """The submission of that id."""
+    row = session.get(SubmissionRow, submission_id)
+    return None if row is None else _submission(row)
+
+
+def version_of(row: VersionRow) -> Version:
+    """The row as the other rooms see it."""
+    return Version(
+        id=row.id,
+        model=row.model,
+        version=row.version,
+        run_id=row.run_id,
+        source=row.source,
+        team=row.team,
+        registered_by=row.registered_by,
+        registered_at=row.registered_at,
+        manifest_digest=row.manifest_digest,
+        sealed_at=row.sealed_at,
+        lineage=row.lineage,
+    )
+
+
+def versions_of(rows: Iterable[VersionRow]) -> list[Version]:
+    """The rows as the other rooms see them."""
+    return [version_of(row) for row in rows]
+
+
+def _living() -> Select[VersionRow]:
+    return select(VersionRow).where(VersionRow.removed_at.is_(None))
+
+
+def _alias(model: str, alias: str) -> tuple[ColumnElement[bool], ...]:
+    return (_ALIASES.c.workspace == _WORKSPACE, _ALIASES.c.name == model, _ALIASES.c.alias == alias)
+
+
+def _submission(row: SubmissionRow) -> Submission:
+    return Submission(
+        id=row.id,
+        version_id=row.version_id,
+        manifest_digest=row.manifest_digest,
+        use=Use.parse(row.use),
+        submitted_by=row.submitted_by,
+        submitted_at=row.submitted_at,
+    )
