@@ -120,9 +120,9 @@ class Registry:
         """The version of that id, also when it was deleted since. Raises NotFound ``no-such-version``."""
         with self.log.database.reading() as session:
             row = store.version_by_id(session, version_id)
-        if row is None:
-            raise NotFound("no-such-version", f"There is no version with the id {version_id!r}")
-        return store.version_of(row)
+            if row is None:
+                raise NotFound("no-such-version", f"There is no version with the id {version_id!r}")
+            return store.version_of(row)
 
     def versions(self, model: str, limit: int = 50, before: int | None = None) -> list[Version]:
         """The newest versions, newest first; those below the number ``before`` where it is given."""
