@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("worker", sa.String(length=32), nullable=False),
         sa.ForeignKeyConstraint(
             ["suite_digest"], ["imp_suite.digest"], name=op.f("fk_imp_evaluation_suite_digest_imp_suite")
         ),

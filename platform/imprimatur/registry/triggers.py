@@ -67,8 +67,9 @@ class Guard:
 
 def create(connection: Connection, environments: Sequence[str] = ENVIRONMENTS) -> None:
     """Put up every trigger, in place of whatever triggers of ours there are. MLflow's tables and ours must exist."""
+    statements = _statements(connection, environments)  # first: nothing is taken down for what can't be put up
     drop(connection)
-    for statement in _statements(connection, environments):
+    for statement in statements:
         connection.exec_driver_sql(statement)
 
 
@@ -116,7 +117,10 @@ def _guards(environments: Sequence[str], differs: str) -> tuple[Guard, ...]:
         _ALIASES,
         {
             "INSERT": (set_without_release,),
-            "UPDATE": (set_without_release, taken_from_release),
+            "UPDATE": (
+                set_without_release,
+                Rule(f"{changed(*_IDENTITY, 'alias')} AND {taken_from_release.refused_if}", _ALIAS),
+            ),
             "DELETE": (taken_from_release,),
         },
     )
