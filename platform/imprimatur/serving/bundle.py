@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +47,12 @@ def _judge(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> 
     try:
         return _admit(entry, ring, revoked)
     except ImprimaturError as error:
-        return Withheld(str(entry["model"]), int(entry["version"]), str(entry["environment"]), error)
+        refused = error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        refused = Tampered(
+            "bad-decision", f"The decision or its answers lack their form ({type(error).__name__}: {error})"
+        )
+    return Withheld(str(entry["model"]), int(entry["version"]), str(entry["environment"]), refused)
 
 
 def _admit(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> Released:
@@ -64,7 +69,7 @@ def _admit(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> 
             "not-allowed", f"The decision on {label} is {decision['verdict']!r} (expected 'allow'); it is not served"
         )
     _require_approved(decision, entry["approvals"], label)
-    facts = decision.get("facts", {})
+    facts = decision["facts"]
     return Released(
         model=str(entry["model"]),
         version=int(entry["version"]),
@@ -87,13 +92,23 @@ def _require_about(decision: Mapping[str, Any], entry: Mapping[str, Any], label:
             )
 
 
-def _require_approved(decision: Mapping[str, Any], approvals: Iterable[Mapping[str, Any]], label: str) -> None:
-    answers = [approval for approval in approvals if approval["decision_id"] == decision["id"]]
-    if any(approval["answer"] == "reject" for approval in answers):
+def _require_approved(decision: Mapping[str, Any], approvals: Sequence[Mapping[str, Any]], label: str) -> None:
+    """Raise Refused unless nobody rejected the decision and everybody approved whom its policy asks for.
+
+    Who submitted or registered the version counts for nothing, whatever the server let through.
+    """
+    answers = [answer for answer in approvals if answer["decision_id"] == decision["id"]]
+    if any(answer["answer"] != "approve" for answer in answers):
         raise Refused("rejected", f"A reviewer rejected {label}; it is not served")
-    approved = {(approval["role"], approval["person"]) for approval in answers if approval["answer"] == "approve"}
-    if not approved:
-        raise Refused("approval-missing", f"Nobody approved the decision on {label} (expected at least one person)")
+    authors = {decision["submitted_by"], decision["registered_by"]}
+    for block in decision["required_approvals"]:
+        people = {answer["person"] for answer in answers if answer["role"] == block["role"]} - authors
+        if len(people) < block["count"]:
+            raise Refused(
+                "approval-missing",
+                f"{len(people)} people approved the decision on {label} as {block['role']} (expected "
+                f"{block['count']}, and nobody who submitted it); it is not served",
+            )
 
 
 def _moment(text: str) -> datetime:

@@ -1,4 +1,4 @@
-"""What no prompt may be: too long, empty, or with a term that the operator blocked."""
+"""What no prompt may be: too long, empty, no text, or with a term that the operator blocked."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ class Guardrails:
         self._blocked = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, terms)) + r")(?!\w)") if terms else None
 
     def check(self, prompt: str) -> None:
-        """Raise BadInput ``prompt-empty``, ``prompt-too-long`` or ``prompt-blocked`` unless ``prompt`` may be drawn."""
+        """Raise BadInput with the reason, a code ``prompt-...``, unless ``prompt`` may be drawn."""
         if len(prompt) > self._longest:
             raise BadInput(
                 "prompt-too-long",
                 f"The prompt has {len(prompt):,} characters (expected at most {self._longest:,})",
                 param="prompt",
             )
+        if any(unicodedata.category(char) == "Cc" and not char.isspace() for char in prompt):
+            raise BadInput("prompt-not-text", "The prompt has control characters in it (expected text)", param="prompt")
         plain = _plain(prompt)
         if not plain:
             raise BadInput("prompt-empty", "The prompt has no visible characters", param="prompt")

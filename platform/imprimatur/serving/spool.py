@@ -10,11 +10,12 @@ import json
 import os
 import random
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter
 
 from imprimatur.core.clock import Clock, iso
 from imprimatur.core.digests import Digest, new_id
@@ -24,24 +25,29 @@ _IMAGES = "images"
 _MINUTE = timedelta(minutes=1)
 
 
+_Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 @dataclass(frozen=True)
 class Served:
     """One served image. ``image`` is the kept PNG's path relative to the spool, None where none was kept."""
 
-    id: str
-    at: datetime
-    model: str
-    version: int
-    manifest_digest: Digest
-    environment: str
-    prompt: str
-    seed: int
-    seconds: float
-    device: str
-    images: int
-    client: str
-    team: str
-    image: str | None
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    id: Annotated[str, Field(min_length=1, max_length=32)]
+    at: AwareDatetime
+    model: _Name
+    version: Annotated[int, Field(ge=1)]
+    manifest_digest: Annotated[Digest, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    environment: Annotated[str, Field(min_length=1, max_length=64)]
+    prompt: Annotated[str, Field(pattern=r"^[^\x00]*$")]  # PostgreSQL's text takes no NUL
+    seed: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    device: Annotated[str, Field(min_length=1, max_length=128)]
+    images: Annotated[int, Field(ge=0)]
+    client: _Name
+    team: _Name
+    image: Annotated[str, Field(max_length=256)] | None
 
     def line(self) -> bytes:
         """The line of the spool, with its newline."""
@@ -50,11 +56,10 @@ class Served:
     @classmethod
     def parse(cls, line: bytes) -> Served:
         """The image that ``line`` records. Raises ValueError where it has another form."""
-        document: Mapping[str, Any] = json.loads(line)
-        try:
-            return cls(**{**document, "at": datetime.fromisoformat(document["at"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no record of a served image: {error}") from error
+        return _SERVED.validate_json(line)
+
+
+_SERVED = TypeAdapter(Served)
 
 
 class Spool:
