@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -36,6 +37,7 @@ class Client:
 
     def __init__(self, address: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.address = address
         self._http = httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE)
 
     @classmethod
@@ -47,6 +49,10 @@ class Client:
         """The document at ``path``."""
         return self._answer("GET", path, params=query)
 
+    def text(self, path: str, **query: str | int) -> str:
+        """What stands at ``path``, as text of whatever form."""
+        return self._request("GET", path, params=query).text
+
     def post(self, path: str, document: Mapping[str, Any] | None = None) -> Any:
         """What the server answers to ``document``, sent once however often the network repeats it."""
         return self._answer("POST", path, json=document or {}, headers={"Idempotency-Key": new_id("key")})
@@ -56,17 +62,35 @@ class Client:
         headers = {"Idempotency-Key": new_id("key")}
         return self._answer("POST", path, files={"file": file}, data=fields, headers=headers)
 
+    def save(self, path: str, target: Path) -> None:
+        """Write the bytes at ``path`` to the new file ``target``, in chunks."""
+        try:
+            with self._http.stream("GET", f"/api/v1{path}") as response, target.open("xb") as stream:
+                if not response.is_success:
+                    response.read()
+                    raise _error(response)
+                for chunk in response.iter_bytes():
+                    stream.write(chunk)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
     def _answer(self, method: str, path: str, **options: Any) -> Any:
+        return self._request(method, path, **options).json()
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._http.request(method, f"/api/v1{path}", **options)
         except httpx.HTTPError as error:
-            raise Fault(
-                "server-unreachable",
-                f"No answer from {self._http.base_url} ({error}); start `imprimatur up` or set IMPRIMATUR_SERVER",
-            ) from error
+            raise self._unreachable(error) from error
         if response.is_success:
-            return response.json()
+            return response
         raise _error(response)
+
+    def _unreachable(self, error: httpx.HTTPError) -> Fault:
+        return Fault(
+            "server-unreachable",
+            f"No answer from {self._http.base_url} ({error}); start `imprimatur up` or set IMPRIMATUR_SERVER",
+        )
 
 
 def _error(response: httpx.Response) -> ImprimaturError:

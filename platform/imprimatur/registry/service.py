@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -36,7 +37,7 @@ class Registry:
     def record_version(self, unit: Unit, actor: Principal, model: str, version: int) -> Version:
         """Write down a version that MLflow made in this transaction; once, however often it is told."""
         known = store.version_row(unit.session, model, version)
-        found = self._mlflow_version(unit.session, model, version)
+        found = self._origin(unit.session, model, version)
         if known is not None and known.source == found.location:
             return store.version_of(known)
         row = store.add_version(
@@ -72,13 +73,15 @@ class Registry:
                 self._write_down(unit, actor, row, manifest, lineage)
             return store.version_of(row)
 
-    def submit(self, actor: Principal, model: str, version: int, use: Use) -> Submission:
-        """Put a sealed version forward for one use. The same use by the same person again is the same submission.
+    def submit(self, actor: Principal, model: str, version: int, use: Use | Mapping[str, Any]) -> Submission:
+        """Put a sealed version forward for one use, as an object or as somebody's document.
 
-        Raises BadInput ``incomplete-use``, Refused ``not-sealed``, NotFound.
+        The same use by the same person again is the same submission. Raises BadInput ``incomplete-use``, listing what
+        is missing, or ``bad-use``; Refused ``not-sealed``; NotFound.
         """
         with self.log.unit_of_work(actor.name, "version.submit", f"{model}/{version}") as unit:
             actor.require(Action.SUBMIT)
+            use = use if isinstance(use, Use) else Use.parse(use)
             self._check_use(use)
             row = self._row(unit.session, model, version)
             if row.manifest_digest is None:
@@ -207,8 +210,8 @@ class Registry:
             raise _no_such(session, model, version)
         return row
 
-    def _mlflow_version(self, session: Session, model: str, version: int) -> store.MlflowVersion:
-        found = store.mlflow_version(session, model, version)
+    def _origin(self, session: Session, model: str, version: int) -> store.Origin:
+        found = store.origin(session, model, version)
         if found is None:
             raise _no_such(session, model, version)
         return found

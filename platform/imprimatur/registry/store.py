@@ -35,16 +35,15 @@ _LOGGED = table("logged_models", column("model_id"), column("artifact_location")
 
 
 @dataclass(frozen=True)
-class MlflowVersion:
-    """What MLflow knows of a version: where its files are, and the run that made it."""
+class Origin:
+    """What MLflow knows of a version or a logged model: where its files are, and the run that made them."""
 
-    source: str
     location: str
     run_id: str | None
 
 
-def mlflow_version(session: Session, model: str, version: int) -> MlflowVersion | None:
-    """The version as MLflow has it; None where it has none, or a deleted one."""
+def origin(session: Session, model: str, version: int) -> Origin | None:
+    """The origin of a version as MLflow has it; None where it has none, or a deleted one."""
     found = session.execute(
         select(_VERSIONS.c.source, _VERSIONS.c.storage_location, _VERSIONS.c.run_id).where(
             _VERSIONS.c.workspace == _WORKSPACE,
@@ -55,7 +54,7 @@ def mlflow_version(session: Session, model: str, version: int) -> MlflowVersion 
     ).first()
     if found is None:
         return None
-    return MlflowVersion(found.source or "", found.storage_location or found.source or "", found.run_id or None)
+    return Origin(found.storage_location or found.source or "", found.run_id or None)
 
 
 def model_exists(session: Session, model: str, *, lock: bool = False) -> bool:
@@ -66,9 +65,11 @@ def model_exists(session: Session, model: str, *, lock: bool = False) -> bool:
     return session.execute(query).first() is not None
 
 
-def logged_location(session: Session, model_id: str) -> str | None:
-    """Where the files of a logged model are; None where there is no such model."""
-    return session.scalar(select(_LOGGED.c.artifact_location).where(_LOGGED.c.model_id == model_id))
+def logged_model(session: Session, model_id: str) -> Origin | None:
+    """Where the files of a logged model are and the run that made them; None where there is no such model."""
+    columns = (_LOGGED.c.artifact_location, _LOGGED.c.source_run_id)
+    found = session.execute(select(*columns).where(_LOGGED.c.model_id == model_id)).first()
+    return None if found is None else Origin(found.artifact_location, found.source_run_id or None)
 
 
 def set_alias(session: Session, model: str, alias: str, version: int) -> None:

@@ -74,7 +74,7 @@ class SealedStore:
         with writing():
             for file in staging.files:
                 self._blobs.adopt(staging.path(file), file.digest)
-        return self._add_manifest(artifact_type, staging.files)
+        return self.enter(artifact_type, staging.files)
 
     def seal_folder(self, folder: Path, *, artifact_type: str) -> Manifest:
         """Seal the files of ``folder`` as they are read now. The same bytes give the same manifest."""
@@ -121,10 +121,25 @@ class SealedStore:
         for file in manifest.files:
             if exported.put_blob_file(self.blob_path(file.digest)) != file.digest:
                 raise _changed(file)
-        exported._add_manifest(manifest.artifact_type, manifest.files)
-        exported._incoming.rmdir()
-        exported._staging.rmdir()
+        exported.enter(manifest.artifact_type, manifest.files)
+        exported.tidy()
         return target
+
+    def enter(self, artifact_type: str, files: tuple[SealedFile, ...]) -> Manifest:
+        """Enter the manifest over ``files``, whose blobs are here already. Raises NotFound ``no-such-blob``."""
+        for file in files:
+            self.blob_path(file.digest)
+        data = manifest_bytes(artifact_type, files)
+        self._blobs.add(EMPTY_CONFIG)
+        digest = self._blobs.add(data)
+        self._index(manifest_descriptor(digest, len(data), artifact_type))
+        return parse_manifest(digest, data)
+
+    def tidy(self) -> None:
+        """Remove the empty folders for unfinished files, so that only the layout stands there."""
+        for folder in (self._incoming, self._staging):
+            folder.rmdir()
+        (self.root / ".lock").unlink(missing_ok=True)
 
     def _prepare(self) -> None:
         with writing():
@@ -134,15 +149,8 @@ class SealedStore:
                 if not (self.root / name).exists():
                     self._replace(self.root / name, content, only_new=True)
 
-    def _add_manifest(self, artifact_type: str, files: tuple[SealedFile, ...]) -> Manifest:
-        data = manifest_bytes(artifact_type, files)
-        self._blobs.add(EMPTY_CONFIG)
-        digest = self._blobs.add(data)
-        self._enter(manifest_descriptor(digest, len(data), artifact_type))
-        return parse_manifest(digest, data)
-
-    def _enter(self, descriptor: dict[str, Any]) -> None:
-        with writing(), (self._incoming.parent / ".lock").open("ab") as lock:
+    def _index(self, descriptor: dict[str, Any]) -> None:
+        with writing(), (self.root / ".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             entries = self._entries()
             if descriptor not in entries:

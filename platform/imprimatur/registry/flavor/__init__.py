@@ -10,7 +10,7 @@ PNG images. Nothing here imports torch before a pipeline is saved or loaded.
 
 from imprimatur.registry.flavor.loading import load_pipeline, load_sealed
 from imprimatur.registry.flavor.prompting import PromptedPipeline, _load_pyfunc
-from imprimatur.registry.flavor.saving import log_pipeline, save_pipeline
+from imprimatur.registry.flavor.saving import log_folder, log_pipeline, save_folder, save_pipeline
 from imprimatur.registry.layout import FLAVOR_NAME, LINEAGE_KEY, lineage_of
 from imprimatur.registry.model import Lineage, UsedDataset
 
@@ -26,7 +26,9 @@ __all__ = [
     "lineage_of",
     "load_pipeline",
     "load_sealed",
+    "log_folder",
     "log_pipeline",
+    "save_folder",
     "save_model",
     "save_pipeline",
 ]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import platform
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -16,8 +19,16 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from imprimatur.core.errors import BadInput
+from imprimatur.registry.admission import admit
 from imprimatur.registry.flavor.quiet import without_bars
-from imprimatur.registry.layout import FLAVOR_NAME, LINEAGE_KEY, LOADER_MODULE, MLMODEL, PIPELINE_FOLDER
+from imprimatur.registry.layout import (
+    FLAVOR_NAME,
+    LINEAGE_KEY,
+    LOADER_MODULE,
+    MLMODEL,
+    PIPELINE_FOLDER,
+    pipeline_folder,
+)
 from imprimatur.registry.model import Lineage
 from imprimatur.registry.stock import check_index
 
@@ -37,21 +48,71 @@ def save_pipeline(
     BadInput ``folder-not-empty`` for a folder with files in it, Refused ``custom-code`` for a pipeline with a class
     that is not stock.
     """
-    folder = Path(path)
-    if folder.exists() and any(folder.iterdir()):
-        raise BadInput("folder-not-empty", f"{folder.name} has files in it (expected a new or empty folder)")
+    folder = _empty(Path(path))
     check_index({name: _listed(value) for name, value in pipeline.config.items()} | _class_of(pipeline))
     with without_bars():
         pipeline.save_pretrained(folder / PIPELINE_FOLDER, safe_serialization=True)
+    _finish(folder, type(pipeline), lineage, mlflow_model or Model())
+
+
+def save_folder(source: Path, path: Path | str, *, lineage: Lineage, mlflow_model: Model | None = None) -> None:
+    """Write the saved pipeline in the folder ``source`` to ``path`` as an MLflow model, its files byte for byte.
+
+    The folder is admitted first, so nothing is written where sealing it would be refused.
+    """
+    import diffusers  # heavy, and absent from the server
+
+    folder = _empty(Path(path))
+    name = admit(source).pipeline
+    shutil.copytree(pipeline_folder(source), folder / PIPELINE_FOLDER)
+    _finish(folder, getattr(diffusers, name), lineage, mlflow_model or Model())
+
+
+def log_pipeline(
+    pipeline: DiffusionPipeline, *, name: str, registered_model_name: str | None = None, lineage: Lineage
+) -> ModelInfo:
+    """Log ``pipeline`` to MLflow's active run, and register it as a new version where a model is named.
+
+    A lineage without a run gets the active run's id. The result's ``registered_model_version`` is the new number.
+    """
+    return _log(save_pipeline, {"pipeline": pipeline}, name, registered_model_name, lineage)
+
+
+def log_folder(source: Path, *, name: str, registered_model_name: str | None = None, lineage: Lineage) -> ModelInfo:
+    """Log the saved pipeline in the folder ``source``, as ``log_pipeline`` does, without loading its weights."""
+    return _log(save_folder, {"source": source}, name, registered_model_name, lineage)
+
+
+def _log(
+    save: Callable[..., None], what: Mapping[str, Any], name: str, registered_model_name: str | None, lineage: Lineage
+) -> ModelInfo:
+    run = mlflow.active_run()
+    if lineage.run_id is None and run is not None:
+        lineage = replace(lineage, run_id=run.info.run_id)
+    info: ModelInfo = Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=SimpleNamespace(__name__=LOADER_MODULE, save_model=save),  # a flavor's module, as Model.log knows it
+        registered_model_name=registered_model_name,
+        lineage=lineage,
+        **what,
+    )
+    return info
+
+
+def _empty(folder: Path) -> Path:
+    if folder.exists() and any(folder.iterdir()):
+        raise BadInput("folder-not-empty", f"{folder.name} has files in it (expected a new or empty folder)")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _finish(folder: Path, kind: type, lineage: Lineage, model: Model) -> None:
     _write_environment(folder)
-    model = mlflow_model or Model()
     model.metadata = {**(model.metadata or {}), LINEAGE_KEY: lineage.document()}
-    model.signature = signature_of(pipeline)
+    model.signature = signature_of(kind)
     model.add_flavor(
-        FLAVOR_NAME,
-        data=PIPELINE_FOLDER,
-        pipeline_class=type(pipeline).__name__,
-        diffusers_version=version("diffusers"),
+        FLAVOR_NAME, data=PIPELINE_FOLDER, pipeline_class=kind.__name__, diffusers_version=version("diffusers")
     )
     mlflow.pyfunc.add_to_model(
         model,
@@ -64,34 +125,9 @@ def save_pipeline(
     model.save(str(folder / MLMODEL))
 
 
-def log_pipeline(
-    pipeline: DiffusionPipeline,
-    *,
-    name: str,
-    registered_model_name: str | None = None,
-    lineage: Lineage,
-) -> ModelInfo:
-    """Log ``pipeline`` to MLflow's active run, and register it as a new version where a model is named.
-
-    A lineage without a run gets the active run's id. The result's ``registered_model_version`` is the new number.
-    """
-    run = mlflow.active_run()
-    if lineage.run_id is None and run is not None:
-        lineage = replace(lineage, run_id=run.info.run_id)
-    info: ModelInfo = Model.log(
-        artifact_path=None,
-        name=name,
-        flavor=_Flavor(),
-        registered_model_name=registered_model_name,
-        pipeline=pipeline,
-        lineage=lineage,
-    )
-    return info
-
-
-def signature_of(pipeline: Any) -> ModelSignature:
+def signature_of(kind: type) -> ModelSignature:
     """One prompt in a row, one PNG out; the seed, and steps and guidance where the pipeline's call has them."""
-    taken = inspect.signature(type(pipeline).__call__).parameters
+    taken = inspect.signature(kind.__call__).parameters
     steps = getattr(taken.get("num_inference_steps"), "default", None)
     params = [
         ParamSpec("seed", DataType.long, 0),
@@ -105,13 +141,6 @@ def signature_of(pipeline: Any) -> ModelSignature:
         outputs=Schema([ColSpec(DataType.binary)]),
         params=ParamSchema(params),
     )
-
-
-class _Flavor:
-    """What ``Model.log`` expects of a flavor's module."""
-
-    __name__ = LOADER_MODULE
-    save_model = staticmethod(save_pipeline)
 
 
 def _is_number(value: object) -> bool:

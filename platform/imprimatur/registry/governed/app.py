@@ -1,0 +1,115 @@
+"""MLflow's tracking, registry, artifact proxy and UI as one ASGI app inside ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imprimatur.access.http import current_principal
+from imprimatur.access.model import Action
+from imprimatur.core.errors import Fault, ImprimaturError, NotFound, Unauthenticated
+from imprimatur.core.problems import problem
+from imprimatur.core.settings import Settings
+from imprimatur.registry import environment
+from imprimatur.registry.governed.paths import UI_PREFIX, inner_path, is_file
+from imprimatur.registry.service import Registry
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_TEMPORARY_REDIRECT = 307
+
+
+def mlflow_app(settings: Settings, registry: Registry) -> ASGIApp:
+    """MLflow's app on our database and artifact folder, governed; to be mounted at the root behind the login.
+
+    It answers MLflow's REST under its usual paths and the UI below ``/mlflow/``; everything else is a 404 problem. One
+    process serves one home: MLflow keeps its stores in module variables, and the last call wins. Raises Fault
+    ``ungoverned-registry`` where the stores in use are not ours.
+    """
+    environment.configure_server(settings)
+    settings.artifacts.mkdir(parents=True, exist_ok=True)
+    # MLflow's server reads the environment when it is imported, so it is imported now
+    from mlflow.server import handlers
+    from mlflow.server.fastapi_app import create_fastapi_app
+
+    from imprimatur.registry.governed.store import GovernedStore
+    from imprimatur.registry.governed.tracking import GovernedTracking
+
+    def registry_store(store_uri: str) -> GovernedStore:
+        return GovernedStore(settings.database, registry, settings.environments)
+
+    def tracking_store(store_uri: str, artifact_uri: str) -> GovernedTracking:
+        return GovernedTracking(store_uri, artifact_uri)
+
+    handlers._tracking_store_registry = handlers.TrackingStoreRegistryWrapper()  # the old one remembers its stores
+    for scheme in ("sqlite", "postgresql"):
+        handlers._tracking_store_registry.register(scheme, tracking_store)
+    handlers._model_registry_store_registry = handlers.ModelRegistryStoreRegistryWrapper()
+    handlers._model_registry_store_registry.register(environment.REGISTRY_SCHEME, registry_store)
+    for name in ("_tracking_store", "_model_registry_store", "_artifact_repo"):
+        setattr(handlers, name, None)
+    handlers.initialize_backend_stores()
+    _require(handlers._get_model_registry_store(), GovernedStore)
+    _require(handlers._get_tracking_store(), GovernedTracking)
+    return AllowList(create_fastapi_app())
+
+
+class AllowList:
+    """ASGI: passes on what is on the list to those who may track; answers 404 for the rest."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["path"] == UI_PREFIX:
+            await RedirectResponse(f"{UI_PREFIX}/", status_code=_TEMPORARY_REDIRECT)(scope, receive, send)
+            return
+        try:
+            inner = _admit(scope)
+        except ImprimaturError as error:
+            await problem(error)(scope, receive, send)
+            return
+        passed = {**scope, "path": inner, "raw_path": inner.encode(), "root_path": ""}
+        await self._app(passed, receive, _guarded(send, file=is_file(inner)))
+
+
+def _admit(scope: Scope) -> str:
+    path = str(scope["path"])
+    inner = inner_path(path, scope.get("raw_path") or path.encode())
+    if inner is None:
+        raise NotFound("no-such-page", f"There is nothing at {path[:200]!r} (MLflow is below {UI_PREFIX}/)")
+    caller = current_principal.get()
+    if caller is None:
+        raise Unauthenticated("login-required", "Nobody is logged in (expected a token or a browser session)")
+    caller.require(Action.READ if scope["method"] in _SAFE else Action.TRACK)
+    return inner
+
+
+def _guarded(send: Send, *, file: bool) -> Send:
+    """Keep browsers from running what somebody logged as if it were a page of ours."""
+
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["X-Frame-Options"] = "SAMEORIGIN"
+            if file:
+                headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+        await send(message)
+
+    return guarded
+
+
+def _require(found: Any, expected: type) -> None:
+    if type(found) is not expected:
+        raise Fault(
+            "ungoverned-registry",
+            f"MLflow uses {type(found).__module__}.{type(found).__name__} (expected {expected.__name__}); "
+            "the server does not start without its law",
+        )

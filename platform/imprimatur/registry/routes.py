@@ -1,0 +1,118 @@
+"""Models and versions over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Query
+from fastapi.responses import FileResponse
+
+from imprimatur.access.http import Caller, permitted
+from imprimatur.access.model import Action
+from imprimatur.core.clock import iso
+from imprimatur.core.errors import NotFound
+from imprimatur.registry.model import Lineage, Submission, Version
+from imprimatur.registry.service import Registry
+from imprimatur.storage.model import Manifest
+
+_PAGE = 50
+_may_read = Depends(permitted(Action.READ))
+
+
+def router(registry: Registry) -> APIRouter:
+    """Routes below ``/api/v1``."""
+    routes = APIRouter(tags=["registry"])
+
+    @routes.get("/models", dependencies=[_may_read])
+    def models() -> Mapping[str, Any]:
+        """Names of all models, sorted."""
+        return {"models": registry.models()}
+
+    @routes.get("/models/{model}/versions", dependencies=[_may_read])
+    def versions(
+        model: str,
+        limit: Annotated[int, Query(ge=1, le=500)] = _PAGE,
+        before: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Mapping[str, Any]:
+        """A page of versions, newest first."""
+        return {"versions": [document(version) for version in registry.versions(model, limit, before)]}
+
+    @routes.get("/models/{model}/versions/{version}", dependencies=[_may_read])
+    def one(model: str, version: int) -> Mapping[str, Any]:
+        """A version with its newest submission."""
+        found = registry.version(model, version)
+        submission = registry.latest_submission(found.id)
+        return {**document(found), "submission": submission and submission_document(submission)}
+
+    @routes.post("/models/{model}/versions/{version}/seal")
+    def seal(caller: Caller, model: str, version: int) -> Mapping[str, Any]:
+        """Seal the version: check and copy its files. A sealed version stays as it is."""
+        return document(registry.seal(caller, model, version))
+
+    @routes.post("/models/{model}/versions/{version}/submissions", status_code=201)
+    def submit(caller: Caller, model: str, version: int, use: Annotated[dict[str, Any], Body()]) -> Mapping[str, Any]:
+        """Put the sealed version forward for a use."""
+        return submission_document(registry.submit(caller, model, version, use))
+
+    @routes.get("/models/{model}/versions/{version}/verify", dependencies=[_may_read])
+    def verify(model: str, version: int) -> Mapping[str, Any]:
+        """Which sealed files are not what was sealed; every file is read."""
+        manifest = registry.manifest(model, version)
+        differing = registry.verify(model, version)
+        return {"manifest": manifest.digest, "files": len(manifest.files), "differing": list(differing)}
+
+    @routes.get("/models/{model}/versions/{version}/manifest", dependencies=[_may_read])
+    def manifest(model: str, version: int) -> Mapping[str, Any]:
+        """The sealed files with sizes and digests."""
+        return _manifest_document(registry.manifest(model, version))
+
+    @routes.get("/models/{model}/versions/{version}/blobs/{digest}", dependencies=[_may_read])
+    def blob(model: str, version: int, digest: str) -> FileResponse:
+        """The bytes of one sealed file, or of the manifest itself."""
+        sealed = registry.manifest(model, version)
+        if digest not in {sealed.digest, *(file.digest for file in sealed.files)}:
+            raise NotFound("no-such-blob", f"{model}/{version} has no file {digest!r}")
+        return FileResponse(registry.sealed.blob_path(digest), media_type="application/octet-stream")
+
+    return routes
+
+
+def document(version: Version) -> dict[str, Any]:
+    """The version as JSON, with what its lineage lacks."""
+    lineage = Lineage.parse(version.lineage)
+    return {
+        "id": version.id,
+        "model": version.model,
+        "version": version.version,
+        "run_id": version.run_id,
+        "source": version.source,
+        "team": version.team,
+        "registered_by": version.registered_by,
+        "registered_at": iso(version.registered_at),
+        "manifest_digest": version.manifest_digest,
+        "sealed_at": version.sealed_at and iso(version.sealed_at),
+        "lineage": {**lineage.document(), "missing": list(lineage.missing())},
+    }
+
+
+def submission_document(submission: Submission) -> dict[str, Any]:
+    """The submission as JSON."""
+    return {
+        "id": submission.id,
+        "version_id": submission.version_id,
+        "manifest_digest": submission.manifest_digest,
+        "use": submission.use.document(),
+        "use_digest": submission.use.digest,
+        "submitted_by": submission.submitted_by,
+        "submitted_at": iso(submission.submitted_at),
+    }
+
+
+def _manifest_document(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "digest": manifest.digest,
+        "artifact_type": manifest.artifact_type,
+        "size": manifest.size,
+        "files": [vars(file) for file in manifest.files],
+    }
