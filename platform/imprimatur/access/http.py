@@ -1,8 +1,8 @@
 """The door: every request is somebody's, or it is refused.
 
 ``LoginMiddleware`` stands outside the whole application, MLflow's included. It answers only to host names that it was
-told (DNS rebinding), lets nobody in without a token or a session except on the open paths, and takes a cookie's word
-for a change only where the browser says that our own page asked for it.
+told (DNS rebinding), lets nobody in who may not read except on the open paths, and takes a cookie's word for a change
+only where the browser says that our own page asked for it.
 """
 
 from __future__ import annotations
@@ -87,10 +87,12 @@ class LoginMiddleware:
             session = await self._session(connection)
             if session is not None and scope.get("method") not in _SAFE:
                 require_same_origin(connection.headers)
-            state["session"] = session
-            state["principal"] = session.principal if session else await self._bearer(connection)
+            principal = session.principal if session else await self._bearer(connection)
+            principal.require(Action.READ)  # applications talk to gateways, and have no business here
         except ImprimaturError as error:
             return _refusal(error, connection)
+        state["session"] = session
+        state["principal"] = principal
         return None
 
     async def _session(self, connection: HTTPConnection) -> Session | None:
