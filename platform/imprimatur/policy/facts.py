@@ -31,7 +31,6 @@ PLAIN: Mapping[str, Kind] = {
     "model.files": Kind.STRINGS,
     "model.weight_files": Kind.STRINGS,
     "model.bytes": Kind.INT,
-    "model.licence": Kind.STRING,
     "model.has_lineage": Kind.BOOL,
     "model.missing_lineage": Kind.STRINGS,
     "model.has_predecessor": Kind.BOOL,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from imprimatur.core.clock import iso
 from imprimatur.core.digests import Digest, Json
 from imprimatur.policy.model import RuleResult, Verdict
 
@@ -42,6 +43,16 @@ class Decision:
         """Ids of the rules that did not come to ``allow``."""
         return tuple(result.id for result in self.results if result.verdict is not Verdict.ALLOW)
 
+    @property
+    def label(self) -> str:
+        """``model/version``, as people and commands name it."""
+        return f"{self.model}/{self.version}"
+
+    @property
+    def policy(self) -> str:
+        """``name/version`` of the policy that was asked."""
+        return f"{self.policy_name}/{self.policy_version}"
+
 
 class Answer(StrEnum):
     """What a reviewer says to a decision."""
@@ -63,6 +74,35 @@ class Approval:
     conditions: str
     at: datetime
 
+    def document(self) -> dict[str, Json]:
+        """The answer as JSON."""
+        return {
+            "id": self.id,
+            "decision_id": self.decision_id,
+            "role": self.role,
+            "person": self.person,
+            "answer": self.answer.value,
+            "reason": self.reason,
+            "conditions": self.conditions,
+            "at": iso(self.at),
+        }
+
+
+class End(StrEnum):
+    """Why a release ended; the first words of ``Release.ended_reason``."""
+
+    REPLACED = "replaced"
+    ROLLED_BACK = "rolled back"
+    REVOKED = "revoked"
+
+    def told(self, detail: str) -> str:
+        """The reason in words.
+
+        >>> End.REPLACED.told("by digits/2")
+        'replaced: by digits/2'
+        """
+        return f"{self.value}: {detail}"
+
 
 @dataclass(frozen=True)
 class Release:
@@ -80,6 +120,31 @@ class Release:
     ended_at: datetime | None
     ended_reason: str | None
 
+    @property
+    def label(self) -> str:
+        """``model/version``, as people and commands name it."""
+        return f"{self.model}/{self.version}"
+
+    def ended_as(self, end: End) -> bool:
+        """Whether the release ended for that reason."""
+        return self.ended_reason is not None and self.ended_reason.startswith(end.value)
+
+    def document(self) -> dict[str, Json]:
+        """The release as JSON."""
+        return {
+            "id": self.id,
+            "decision_id": self.decision_id,
+            "version_id": self.version_id,
+            "model": self.model,
+            "version": self.version,
+            "manifest_digest": self.manifest_digest,
+            "environment": self.environment,
+            "released_by": self.released_by,
+            "released_at": iso(self.released_at),
+            "ended_at": iso(self.ended_at) if self.ended_at else None,
+            "ended_reason": self.ended_reason,
+        }
+
 
 @dataclass(frozen=True)
 class Revocation:
@@ -89,3 +154,12 @@ class Revocation:
     reason: str
     revoked_by: str
     revoked_at: datetime
+
+    def document(self) -> dict[str, Json]:
+        """The revocation as JSON."""
+        return {
+            "manifest_digest": self.manifest_digest,
+            "reason": self.reason,
+            "revoked_by": self.revoked_by,
+            "revoked_at": iso(self.revoked_at),
+        }
