@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
+import hypothesis
 import pytest
 
 from gateway_stage import Sealed, Stage
 from imprimatur.core.settings import Settings
 from imprimatur.storage.service import SealedStore
 from signed_bundles import Hands
+
+hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

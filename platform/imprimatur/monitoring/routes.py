@@ -27,7 +27,7 @@ def router(monitor: Monitor) -> APIRouter:
         """Where a model stands in an environment, and the scores of what it served."""
         caller.require(Action.READ)
         return {
-            "strip": monitor.strip(model, environment).document(),
+            "strip": monitor.strip_of(model, environment).document(),
             "scores": [score.document() for score in monitor.scores(model)],
         }
 

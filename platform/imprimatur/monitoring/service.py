@@ -100,7 +100,7 @@ class Monitor:
         with self._log.database.reading() as session:
             return rows.scores(session, model, _SHOWN_SCORES)
 
-    def strip(self, model: str, environment: str = PRODUCTION) -> Strip:
+    def strip_of(self, model: str, environment: str = PRODUCTION) -> Strip:
         """Where the released version of a model stands now."""
         release = self._releases.current(model, environment)
         if release is None:
@@ -115,7 +115,7 @@ class Monitor:
     def strips(self) -> list[Strip]:
         """A strip for every release that is active, by model and environment."""
         active = sorted(self._releases.active(), key=lambda release: (release.model, release.environment))
-        return [self.strip(release.model, release.environment) for release in active]
+        return [self.strip_of(release.model, release.environment) for release in active]
 
     def _book(self, name: str) -> Ingested | None:
         """Book the next lines of one spool file in one transaction; None where there is nothing new."""
