@@ -53,11 +53,23 @@ def fresh_postgres_url(postgres_url: str, request: pytest.FixtureRequest) -> Ite
         yield url
 
 
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_url: str) -> Iterator[str]:
+    """A PostgreSQL database with every table of ours, for one test after the other."""
+    with new_database(postgres_url, "tables") as url:
+        made = Database(url)
+        Base.metadata.create_all(made.engine)
+        made.dispose()
+        yield url
+
+
 @pytest.fixture
-def postgres_database(fresh_postgres_url: str) -> Iterator[Database]:
-    """A PostgreSQL database with every table of ours."""
-    opened = Database(fresh_postgres_url)
-    Base.metadata.create_all(opened.engine)
+def postgres_database(postgres_tables: str) -> Iterator[Database]:
+    """A PostgreSQL database with every table of ours, all empty."""
+    opened = Database(postgres_tables)
+    with opened.transaction() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(table.delete())
     yield opened
     opened.dispose()
 

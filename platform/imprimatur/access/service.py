@@ -113,11 +113,10 @@ class Accounts:
     def session(self, cookie: str) -> Session:
         """The session of a browser. Raises Unauthenticated ``bad-session``."""
         with self._log.database.reading() as session:
-            found = store.live_session(session, _hash(cookie), self._log.clock())
+            found = store.live_session(session, cookie, _hash(cookie), self._log.clock())
         if found is None:
             raise Unauthenticated("bad-session", "This browser is not logged in any more; log in again")
-        row, principal = found
-        return Session(cookie, row.csrf, principal, row.expires_at)
+        return found
 
     def close_session(self, cookie: str) -> None:
         """Log a browser out."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import CursorResult, Row, Select, delete, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
-from imprimatur.access.model import Credential, Principal, Purpose, Role
+from imprimatur.access.model import Credential, Principal, Purpose, Role, Session
 from imprimatur.access.tables import PrincipalRow, SessionRow, TokenRow
 
 
@@ -102,15 +102,15 @@ def insert_session(
     session.flush()
 
 
-def live_session(session: DatabaseSession, hashed: str, now: datetime) -> tuple[SessionRow, Principal] | None:
-    """The browser session with that hash and its principal, where neither expired nor disabled."""
+def live_session(session: DatabaseSession, cookie: str, hashed: str, now: datetime) -> Session | None:
+    """The browser session of the cookie with that hash, where it is not expired and its principal not disabled."""
     query = (
         select(SessionRow, PrincipalRow)
         .join(PrincipalRow, PrincipalRow.name == SessionRow.principal)
         .where(SessionRow.hash == hashed, SessionRow.expires_at > now, PrincipalRow.disabled_at.is_(None))
     )
     row = session.execute(query).one_or_none()
-    return None if row is None else (row[0], _principal(row[1]))
+    return None if row is None else Session(cookie, row[0].csrf, _principal(row[1]), row[0].expires_at)
 
 
 def delete_session(session: DatabaseSession, hashed: str) -> None:
