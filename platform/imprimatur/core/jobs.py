@@ -48,7 +48,10 @@ class Jobs:
                 "enable_otlp": False,
             }
         )
-        step = DBOS.step(name=f"{_WORKFLOW}-step")(self._run)
+
+        @DBOS.step(name=f"{_WORKFLOW}-step")
+        def step(subject: str) -> None:
+            self._run(subject)
 
         @DBOS.workflow(name=_WORKFLOW)
         def job(subject: str) -> None:

@@ -25,7 +25,7 @@ class ShardStore:
     def get(self, key: Digest) -> Images | None:
         """The shard's images; None where it is not there, or where a machine's crash left it unreadable."""
         try:
-            with np.load(self._path(key), allow_pickle=False) as stored:
+            with self._path(key).open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 images: Images = stored["images"]
                 return images
         except (FileNotFoundError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
