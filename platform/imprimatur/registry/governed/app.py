@@ -10,15 +10,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imprimatur.access.http import current_principal
 from imprimatur.access.model import Action
-from imprimatur.core.errors import Fault, ImprimaturError, NotFound, Unauthenticated
+from imprimatur.core.errors import BadInput, Fault, ImprimaturError, NotFound, Unauthenticated
 from imprimatur.core.problems import problem
 from imprimatur.core.settings import Settings
 from imprimatur.registry import environment
+from imprimatur.registry.governed import graphql
 from imprimatur.registry.governed.paths import UI_PREFIX, inner_path, is_file
 from imprimatur.registry.service import Registry
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _TEMPORARY_REDIRECT = 307
+_FILE_POLICY = "sandbox; default-src 'none'"
+_UI_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
+    "frame-src 'self' blob: data:; connect-src 'self' blob: data:; frame-ancestors 'self'"
+)
 
 
 def mlflow_app(settings: Settings, registry: Registry) -> ASGIApp:
@@ -72,11 +79,13 @@ class AllowList:
             return
         try:
             inner = _admit(scope)
+            if inner == graphql.PATH:
+                receive = await _read_query(receive)
         except ImprimaturError as error:
             await problem(error)(scope, receive, send)
             return
         passed = {**scope, "path": inner, "raw_path": inner.encode(), "root_path": ""}
-        await self._app(passed, receive, _guarded(send, file=is_file(inner)))
+        await self._app(passed, receive, _guarded(send, inner))
 
 
 def _admit(scope: Scope) -> str:
@@ -91,16 +100,33 @@ def _admit(scope: Scope) -> str:
     return inner
 
 
-def _guarded(send: Send, *, file: bool) -> Send:
-    """Keep browsers from running what somebody logged as if it were a page of ours."""
+async def _read_query(receive: Receive) -> Receive:
+    """The request again, once its body is found to be a GraphQL query."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request" or len(body) > graphql.LARGEST:
+            raise BadInput("bad-query", f"The query was cut short or is too long (expected {graphql.LARGEST} bytes)")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    graphql.check_query(body)
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return again
+
+
+def _guarded(send: Send, inner: str) -> Send:
+    """Keep browsers from running what somebody logged as a page of ours, and MLflow's UI from calling elsewhere."""
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["X-Content-Type-Options"] = "nosniff"
             headers["X-Frame-Options"] = "SAMEORIGIN"
-            if file:
-                headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+            headers["Content-Security-Policy"] = _FILE_POLICY if is_file(inner) else _UI_POLICY
         await send(message)
 
     return guarded

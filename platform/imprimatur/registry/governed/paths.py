@@ -28,6 +28,7 @@ _UI = tuple(
     for pattern in (
         r"/",
         r"/version",
+        r"/graphql",
         r"/static-files/.+",
         r"/get-artifact",
         r"/model-versions/get-artifact",
@@ -42,7 +43,7 @@ def inner_path(path: str, raw_path: bytes) -> str | None:
 
     >>> inner_path("/mlflow/static-files/main.js", b"/mlflow/static-files/main.js")
     '/static-files/main.js'
-    >>> inner_path("/mlflow/graphql", b"/mlflow/graphql") is None
+    >>> inner_path("/graphql", b"/graphql") is None
     True
     """
     if not _plain(path, raw_path):
