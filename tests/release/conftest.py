@@ -8,6 +8,7 @@ import pytest
 
 from imprimatur.core.database import Database
 from imprimatur.core.settings import Settings
+from release_server import Served, serve
 from release_stage import Stage
 
 
@@ -25,3 +26,10 @@ def any_stage(settings: Settings, governed_url: str) -> Iterator[Stage]:
     database = Database(governed_url)
     yield Stage(settings, database).open()
     database.dispose()
+
+
+@pytest.fixture
+def served(stage: Stage) -> Iterator[Served]:
+    """The rooms of policy and release behind the real login, on a port of this machine."""
+    with serve(stage) as server:
+        yield server

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from imprimatur.access.model import Role
 from imprimatur.core.errors import Refused
 from imprimatur.core.signing import Envelope, KeyRing
 from imprimatur.policy.model import Verdict
@@ -184,7 +185,7 @@ def test_the_bundle_is_signed_and_says_what_stands(stage: Stage) -> None:
     assert revoked.manifest_digest is not None
     stage.releases.revoke(BEN, revoked.manifest_digest, "leak")
     earlier = KeyRing([stage.releases.public_key]).open(stage.releases.bundle(), BUNDLE_TYPE)
-    stage.accounts.add(ROOT, "game", {"application"}, "games")
+    stage.accounts.add(ROOT, "game", {Role.APPLICATION}, "games")
     stage.accounts.issue_token(ROOT, "game", "play")
     payload = KeyRing([stage.releases.public_key]).open(stage.releases.bundle(), BUNDLE_TYPE)
     (entry,) = payload["releases"]

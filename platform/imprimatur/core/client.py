@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _BY_STATUS: dict[int, type[ImprimaturError]] = {
     422: BadInput,
 }
 _PATIENCE = httpx.Timeout(60.0, read=600.0)
+_NONE_KEPT = httpx.Limits(max_keepalive_connections=0)  # a command asks seldom, and leaves no open connection behind
 
 
 class Client:
@@ -38,7 +40,8 @@ class Client:
     def __init__(self, address: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.address = address
-        self._http = httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE)
+        self._http = httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE, limits=_NONE_KEPT)
+        weakref.finalize(self, self._http.close)  # commands end without ceremony; their connections end with them
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Client:

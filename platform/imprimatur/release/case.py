@@ -74,7 +74,8 @@ def facts_of(
 def data_of(version: Version, evaluation: Evaluation, known: Sequence[Dataset]) -> Data:
     """The training data that the lineage names and the data of the evaluation, with what is known of each.
 
-    ``known`` is every dataset, newest first; of several under one digest the newest says what its licence is. Data of the evaluation that nobody knows any more has no licence.
+    ``known`` is every dataset, newest first; of several under one digest the newest says what its licence is.
+    Data of the evaluation that nobody knows any more has no licence.
     """
     by_digest = {dataset.digest: dataset for dataset in reversed(known)}
     trained = Lineage.parse(version.lineage).datasets
