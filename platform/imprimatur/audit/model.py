@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from imprimatur.core.clock import iso
 from imprimatur.core.digests import Digest, Json, canonical_json
@@ -45,3 +46,51 @@ class TreeHead:
 
     size: int
     root: Digest
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A signed statement, kept outside the database: the log had ``size`` entries and this root.
+
+    ``leaves`` are the 32-byte hashes of the entries from ``start`` to ``size``, so that a changed entry can be named
+    even where the database was rewritten as a whole; ``frontier`` lets the next checkpoint go on from here.
+    """
+
+    at: datetime
+    start: int
+    size: int
+    root: Digest
+    frontier: tuple[bytes, ...]
+    leaves: tuple[bytes, ...]
+
+
+class FindingKind(StrEnum):
+    """What can be wrong with the log."""
+
+    CHANGED = "changed"  # an entry is not what was written
+    MISSING = "missing"  # an entry is gone from the middle
+    REORDERED = "reordered"  # an entry stands where another one was written
+    TRUNCATED = "truncated"  # the last entries are gone
+    ADDED = "added"  # an entry was never appended by us
+    HEAD = "head"  # the head does not fit the entries
+    CHECKPOINT = "checkpoint"  # a checkpoint is unreadable, unsigned or contradicts another
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with ``count`` entries from ``entry`` on, or with no entry in particular (None)."""
+
+    kind: FindingKind
+    entry: int | None
+    message: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What reading the whole log came to. The first ``covered`` entries were compared with signed checkpoints."""
+
+    head: TreeHead
+    checkpoints: int
+    covered: int
+    findings: tuple[Finding, ...]

@@ -82,10 +82,10 @@ class AuditLog:
                 detail=detail,
             )
 
-    def recent(self, *, subject: str | None = None, limit: int = 100) -> list[Event]:
-        """The newest events, newest first."""
+    def recent(self, *, subject: str | None = None, limit: int = 100, before: int | None = None) -> list[Event]:
+        """The newest events, newest first; those older than the entry ``before`` where it is given."""
         with self.database.reading() as session:
-            return store.events(session, subject=subject, limit=limit)
+            return store.events(session, subject=subject, limit=limit, before=before)
 
     def head(self) -> TreeHead:
         """Size and root of the log now."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+import json
+from collections.abc import Generator, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, type_coerce
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from imprimatur.audit.merkle import grow, leaf_hash, root_of
 from imprimatur.audit.model import Event, TreeHead
 from imprimatur.audit.tables import EventRow, HeadRow
-from imprimatur.core.digests import Json
+from imprimatur.core.digests import Json, canonical_json
+from imprimatur.core.errors import ImprimaturError
 
 _HASH = 32
 
@@ -58,9 +62,13 @@ def head_of(session: Session) -> TreeHead:
     return TreeHead(head.size if head else 0, "sha256:" + root_of(frontier).hex())
 
 
-def events(session: Session, *, subject: str | None = None, limit: int | None = None) -> list[Event]:
-    """Events, newest first; those of one subject where one is given."""
+def events(
+    session: Session, *, subject: str | None = None, limit: int | None = None, before: int | None = None
+) -> list[Event]:
+    """Events, newest first; those of one subject, and those older than the entry ``before``, where given."""
     query = select(EventRow).order_by(EventRow.position.desc())
+    if before is not None:
+        query = query.where(EventRow.position < before)
     if subject is not None:
         query = query.where(EventRow.subject == subject)
     if limit is not None:
@@ -68,11 +76,41 @@ def events(session: Session, *, subject: str | None = None, limit: int | None = 
     return [_event(row) for row in session.scalars(query)]
 
 
-def entries(session: Session) -> Iterator[tuple[Event, bytes]]:
-    """Every event with its stored leaf hash, oldest first, streamed."""
-    query = select(EventRow).order_by(EventRow.position).execution_options(yield_per=1000)
-    for row in session.scalars(query):
-        yield _event(row), row.leaf
+def entries(session: Session, *, start: int = 0) -> Generator[tuple[Event, bytes]]:
+    """Every event from ``start`` on with its stored leaf hash, oldest first, streamed; close it if you stop half-way.
+
+    A row that somebody made unreadable comes out as an event with another content, whose hash fits nothing.
+    """
+    query = select(
+        EventRow.position,
+        type_coerce(EventRow.at, NullType),
+        EventRow.actor,
+        EventRow.action,
+        EventRow.subject,
+        type_coerce(EventRow.detail, NullType),
+        EventRow.leaf,
+    )
+    query = query.where(EventRow.position >= start).order_by(EventRow.position).execution_options(yield_per=1000)
+    with session.execute(query) as rows:
+        for position, at, actor, action, subject, detail, leaf in rows:
+            yield Event(position, _moment(at), str(actor), str(action), str(subject), _detail(detail)), leaf
+
+
+def _moment(stored: Any) -> datetime:
+    try:
+        moment = stored if isinstance(stored, datetime) else datetime.fromisoformat(str(stored))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _detail(stored: Any) -> Mapping[str, Json]:
+    try:
+        detail = json.loads(stored)
+        canonical_json(detail)
+    except (TypeError, ValueError, ImprimaturError):
+        return {"unreadable": str(stored)}
+    return detail if isinstance(detail, dict) else {"unreadable": str(stored)}
 
 
 def _event(row: EventRow) -> Event:

@@ -79,7 +79,7 @@ class Database:
         self.url = url
         self.engine = _create_engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        self._readers = sessionmaker(self.engine.execution_options(reading=True), expire_on_commit=False)
+        self._readers = sessionmaker(_reading(self.engine), expire_on_commit=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -97,6 +97,12 @@ class Database:
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def _reading(engine: Engine) -> Engine:
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(reading=True)
+    return engine.execution_options(reading=True, isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def _create_engine(url: str) -> Engine:
