@@ -27,7 +27,8 @@ _BARE_TEXTS = {MLMODEL, "LICENSE", "LICENCE", "NOTICE", "README", ".gitattribute
 _OPAQUE = {".model", ".png", ".jpg", ".jpeg", ".webp"}  # sentencepiece vocabularies, and a card's pictures
 _VOCABULARIES = {"tokenizer.json", "vocab.json"}
 _CONFIG_LIMIT = 2 << 20
-_TABLE_LIMIT = 64 << 20
+_TABLE_LIMIT = 40 << 20
+_TABLE_MARKS = 4_000_000
 _TEXT_LIMIT = 16 << 20
 _SHARDS = ".safetensors.index.json"
 _ZIP = b"PK\x03\x04"
@@ -114,9 +115,9 @@ def _check_content(path: str, file: Path) -> None:
 
 def _check_json(path: str, file: Path) -> None:
     name = PurePosixPath(path).name
-    limit = _TABLE_LIMIT if name in _VOCABULARIES or path.endswith(_SHARDS) else _CONFIG_LIMIT
+    large = name in _VOCABULARIES or path.endswith(_SHARDS)
     try:
-        document = _parse(file, limit)
+        document = _parse(file, large=large)
     except ValueError as error:
         raise Refused("bad-json", f"{path!r} is no strict JSON: found {error}", file=path) from error
     if isinstance(document, dict):
@@ -151,7 +152,7 @@ def _read_weights(path: str, file: Path) -> tuple[Tensor, ...]:
 
 
 def _check_shards(path: str, file: Path, weights: Mapping[str, Iterable[Tensor]]) -> None:
-    document = _parse(file, _TABLE_LIMIT)
+    document = _parse(file, large=True)
     mapped = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(mapped, dict) or not mapped or not all(isinstance(shard, str) for shard in mapped.values()):
         raise Refused("missing-shard", f"{path!r} maps no tensors to files (expected `weight_map`)", file=path)
@@ -196,11 +197,13 @@ def _check_components(parts: Mapping[str, str], top: Path) -> None:
             )
 
 
-def _parse(file: Path, limit: int) -> Any:
+def _parse(file: Path, *, large: bool) -> Any:
+    limit = _TABLE_LIMIT if large else _CONFIG_LIMIT
     size = file.stat().st_size
     if size > limit:
         raise ValueError(f"{size} bytes, at most {limit} allowed")
-    return strict_json.parse(file.read_bytes(), limit=limit)
+    data = file.read_bytes()
+    return strict_json.parse(data, limit=limit, marks=_TABLE_MARKS) if large else strict_json.parse(data, limit=limit)
 
 
 def _pickle(path: str, found: str) -> Refused:

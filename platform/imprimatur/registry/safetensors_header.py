@@ -20,6 +20,7 @@ _PREFIX = 8
 _HEADER_LIMIT = 16 << 20
 _METADATA_LIMIT = 1 << 20
 _TENSOR_LIMIT = 50_000
+_MARK_LIMIT = 20 * _TENSOR_LIMIT
 _DIMENSION_LIMIT = 12
 _LARGEST = 2**53
 _FIELDS = {"dtype", "shape", "data_offsets"}
@@ -55,7 +56,7 @@ def read_header(path: Path) -> tuple[Tensor, ...]:
             raise ValueError(f"a header of {length} bytes (expected at most {_HEADER_LIMIT})")
         if _PREFIX + length > size:
             raise ValueError(f"a header of {length} bytes in a file of {size}")
-        header = strict_json.parse(stream.read(length).rstrip(b" "), limit=_HEADER_LIMIT)
+        header = strict_json.parse(stream.read(length).rstrip(b" "), limit=_HEADER_LIMIT, marks=_MARK_LIMIT)
     if not isinstance(header, dict):
         raise ValueError(f"a header that is {type(header).__name__} (expected an object)")
     _check_metadata(header.pop(_METADATA, {}))

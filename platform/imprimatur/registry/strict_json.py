@@ -6,9 +6,14 @@ import json
 from collections import Counter
 from typing import Any, NoReturn
 
+_MARKS = (b",", b":", b"[", b"{")
 
-def parse(data: bytes, *, limit: int) -> Any:
+
+def parse(data: bytes, *, limit: int, marks: int = 200_000) -> Any:
     """The document in ``data``. Raises ValueError, saying what is wrong with it.
+
+    ``limit`` bounds its bytes; ``marks`` bounds its commas, colons and opening brackets, and so the memory that its
+    values take.
 
     >>> parse(b'{"a": 1, "a": 2}', limit=100)
     Traceback (most recent call last):
@@ -17,6 +22,8 @@ def parse(data: bytes, *, limit: int) -> Any:
     """
     if len(data) > limit:
         raise ValueError(f"{len(data)} bytes, at most {limit} allowed")
+    if sum(map(data.count, _MARKS)) > marks:
+        raise ValueError("more values than any real file has")
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
