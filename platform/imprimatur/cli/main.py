@@ -3,41 +3,79 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
 from rich.markup import escape
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from imprimatur.access.commands import app as access
-from imprimatur.api.commands import app as processes
-from imprimatur.api.schema_commands import app as db
-from imprimatur.audit.commands import app as audit
 from imprimatur.core.errors import BadInput, ImprimaturError
 from imprimatur.core.terminal import err, print_json
-from imprimatur.costs.commands import app as cost
-from imprimatur.datasets.commands import app as dataset
-from imprimatur.demo.commands import demo
-from imprimatur.evaluation.commands import evaluate
-from imprimatur.evaluation.weights_commands import app as weights
-from imprimatur.monitoring.commands import app as monitor
-from imprimatur.policy.commands import app as policy
-from imprimatur.registry.commands import app as model
-from imprimatur.release.commands import app as release
-from imprimatur.reports.commands import report
-from imprimatur.serving.commands import app as serving
 from imprimatur_evaluators.errors import EvaluatorError
+
+COMMANDS = {
+    "demo": "demo.commands",
+    "up": "api.commands",
+    "server": "api.commands",
+    "worker": "api.commands",
+    "gateway": "serving.commands",
+    "db": "api.schema_commands",
+    "access": "access.commands",
+    "model": "registry.commands",
+    "dataset": "datasets.commands",
+    "weights": "evaluation.weights_commands",
+    "evaluate": "evaluation.commands",
+    "policy": "policy.commands",
+    "decide": "release.commands",
+    "approve": "release.commands",
+    "reject": "release.commands",
+    "promote": "release.commands",
+    "rollback": "release.commands",
+    "revoke": "release.commands",
+    "history": "release.commands",
+    "monitor": "monitoring.commands",
+    "report": "reports.commands",
+    "audit": "audit.commands",
+    "cost": "costs.commands",
+}
+"""Where each command lives: a module with a Typer ``app`` that is either the group of that name or contains it."""
+
+
+class Commands(TyperGroup):
+    """The commands in the order of the line; a module is imported only when its command is asked for.
+
+    The types of contexts and commands are private to Typer, which carries its own Click.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        app: typer.Typer = import_module(f"imprimatur.{COMMANDS[cmd_name]}").app
+        command = get_command(app)
+        if app.info.name == cmd_name or not isinstance(command, TyperGroup):
+            return command
+        return command.get_command(ctx, cmd_name)
+
 
 app = typer.Typer(
     name="imprimatur",
-    help="A governed registry for generative models: register, evaluate, decide, release, serve, monitor.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(demo)
-app.command()(evaluate)
-app.command()(report)
-for group in (processes, serving, release, db, model, dataset, weights, policy, audit, cost, monitor, access):
-    app.add_typer(group)
+
+
+@app.callback()
+def imprimatur() -> None:
+    """A governed registry for generative models: register, evaluate, decide, release, serve, monitor."""
 
 
 def main() -> None:
@@ -45,17 +83,17 @@ def main() -> None:
     try:
         app()
     except ImprimaturError as error:
-        _tell(error, as_json="--json" in sys.argv)
+        _tell(error)
         sys.exit(error.exit_status)
     except EvaluatorError as error:
         wrong = BadInput(error.code, error.message, **error.facts)
-        _tell(wrong, as_json="--json" in sys.argv)
+        _tell(wrong)
         sys.exit(wrong.exit_status)
 
 
-def _tell(error: ImprimaturError, *, as_json: bool) -> None:
-    """The error as one JSON document on standard output, or as a sentence on standard error."""
-    if as_json:
+def _tell(error: ImprimaturError) -> None:
+    """The error as one JSON document on standard output where ``--json`` asked for one, else on standard error."""
+    if "--json" in sys.argv:
         print_json({"error": {"code": error.code, "message": error.message, **error.facts}})
     else:
         err.print(f"[bold red]{escape(error.code)}[/]: {escape(error.message)}", soft_wrap=True)

@@ -12,9 +12,12 @@ from imprimatur.core.terminal import out, print_json, print_table, progress
 from imprimatur.demo.model import Outcome, Result
 from imprimatur.demo.scale import FULL, SMALL
 
+app = typer.Typer(help="The first five minutes.")
+
 _WORDS = {"allow": "meets policy", "deny": "does not meet policy", "undecided": "cannot be decided"}
 
 
+@app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     small: Annotated[bool, typer.Option(help="Fewer training steps and images; the same verdicts.")] = False,

@@ -19,7 +19,10 @@ from imprimatur.evaluation.model import Status
 _POLL_SECONDS = 0.5
 _YAML = frozenset({".yaml", ".yml"})
 
+app = typer.Typer()
 
+
+@app.command()
 def evaluate(
     subject: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="A sealed version, e.g. digits/1.")],
     suite: Annotated[str, typer.Option(help="Name of a suite (NAME or NAME@VERSION), or a YAML file with one.")],
