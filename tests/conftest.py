@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from imprimatur.access.model import Principal, Role
 from imprimatur.api.schema import upgrade
@@ -15,6 +16,7 @@ from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Base, Database
 from imprimatur.core.settings import Settings
 from postgres_cluster import NoPostgres, cluster, database_name, new_database
+from real_browser import NoBrowser, chromium
 
 
 @pytest.fixture
@@ -25,11 +27,21 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=home)
 
 
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with every table of ours, all empty."""
+    file = tmp_path_factory.mktemp("tables") / "imprimatur.db"
+    made = Database(f"sqlite:///{file}")
+    Base.metadata.create_all(made.engine)
+    made.dispose()
+    return file
+
+
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
+def database(settings: Settings, sqlite_tables: Path) -> Iterator[Database]:
     """An SQLite file with every table of ours."""
+    shutil.copy(sqlite_tables, settings.home / "imprimatur.db")
     opened = Database(settings.database)
-    Base.metadata.create_all(opened.engine)
     yield opened
     opened.dispose()
 
@@ -41,6 +53,18 @@ def postgres_url() -> Iterator[str]:
         with cluster() as url:
             yield url
     except NoPostgres as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{error}; CI needs it")
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real browser for the whole run; without one, its tests are skipped, which in CI is a failure."""
+    try:
+        with chromium() as started:
+            yield started
+    except NoBrowser as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{error}; CI needs it")
         pytest.skip(str(error))
