@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -103,7 +104,7 @@ def test_doubled_images_other_formats_few_rows_and_no_licence_show(
 
 
 def test_protected_works_state_their_owner_and_licence(datasets: Datasets, ana: Principal, png: Make) -> None:
-    columns = {
+    columns: dict[str, list[Any]] = {
         "image": [png(1), png(2)],
         "title": ["Three", "Four"],
         "owner": ["Ada", " "],

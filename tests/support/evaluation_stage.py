@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -123,7 +124,7 @@ def add_datasets(stage: Stage) -> None:
         "group": ["conditional", "conditional", "neutral"],
     }
     reals = {"label": ["0", "1"] * 60, "caption": ["a handwritten zero", "a handwritten one"] * 60}
-    works = {
+    works: dict[str, list[Any]] = {
         "image": _pngs([900, 901]),
         "title": ["Nought", "Unit"],
         "owner": ["Ada", "Bo"],

@@ -19,7 +19,7 @@ from imprimatur.evaluation.model import Status
 _POLL_SECONDS = 0.5
 _YAML = frozenset({".yaml", ".yml"})
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

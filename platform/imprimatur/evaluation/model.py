@@ -126,7 +126,8 @@ class Findings:
 def digest_of(evaluation: Evaluation, findings: Findings) -> Digest:
     """The digest that a decision names: inputs, scores, evidence, and the build that measured them.
 
-    Neither time nor machine is part of it: the same bytes, suite, seed and build give the same digest again.
+    Neither time nor machine is part of it: the same bytes, suite, seed and build give the same digest again, and
+    anyone can compute it from the run as it is kept.
     """
     return digest_of_json(
         {
@@ -134,7 +135,7 @@ def digest_of(evaluation: Evaluation, findings: Findings) -> Digest:
             "suite": evaluation.suite_digest,
             "seed": evaluation.seed,
             "build": findings.build,
-            "scores": [score.document() for score in findings.scores],
+            "scores": [score.document() for score in sorted(findings.scores, key=lambda score: score.name)],
             "evidence": findings.evidence,
         }
     )

@@ -33,7 +33,7 @@ from imprimatur.evaluation.plan import shards_of
 from imprimatur.registry.service import Registry
 from imprimatur.storage.service import SealedStore
 
-_MOST_SEED = 2**53 - 1
+_MOST_SEED = 2**31 - 1
 _FRESH = timedelta(minutes=1)
 
 
