@@ -15,7 +15,7 @@ from imprimatur.core.settings import Settings
 from imprimatur.core.terminal import err, print_json
 from imprimatur.reports.routes import Format
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
