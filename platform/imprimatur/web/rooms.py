@@ -1,0 +1,33 @@
+"""The rooms that the pages look into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imprimatur.audit.service import AuditLog
+from imprimatur.costs.service import Ledger
+from imprimatur.evaluation.service import Evaluations
+from imprimatur.monitoring.service import Monitor
+from imprimatur.registry.service import Registry
+from imprimatur.release.service import Releases
+from imprimatur.reports.model import Dossier
+from imprimatur.reports.service import Reports
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The services behind the pages, and the environments that a version can be released in."""
+
+    log: AuditLog
+    registry: Registry
+    evaluations: Evaluations
+    releases: Releases
+    reports: Reports
+    ledger: Ledger
+    monitor: Monitor
+    environments: Sequence[str]
+
+    def dossiers(self, model: str, limit: int = 50) -> list[Dossier]:
+        """Dossiers of a model's newest versions, newest first."""
+        return [self.reports.dossier_of(version) for version in self.registry.versions(model, limit)]

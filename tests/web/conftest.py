@@ -1,0 +1,90 @@
+"""The seeded house behind its pages: one to look at, and copies of it to change; a server for the browser."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from imprimatur.api import schema
+from imprimatur.api.processes import free_port
+from imprimatur.api.wiring import House
+from imprimatur.core.settings import Settings
+from seeded_house import app_of, seed
+
+OWN_PAGE = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+
+LogIn = Callable[[House, str], TestClient]
+
+
+@pytest.fixture(scope="session")
+def seeded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the whole story in it; nobody changes it."""
+    home = tmp_path_factory.mktemp("story") / "home"
+    seed(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def story(seeded_home: Path) -> Iterator[House]:
+    """The house of the story, to be looked at."""
+    house = House.open(Settings(home=seeded_home))
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def house(seeded_home: Path, tmp_path: Path) -> Iterator[House]:
+    """A copy of the story that this test may change."""
+    home = tmp_path / "copy"
+    shutil.copytree(seeded_home, home)
+    opened = House.open(Settings(home=home))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def empty_house(tmp_path: Path) -> Iterator[House]:
+    """A house in which nothing has happened but that people were hired."""
+    settings = Settings(home=tmp_path / "empty")
+    settings.home.mkdir()
+    schema.upgrade(settings.database)
+    opened = House.open(settings)
+    opened.accounts.bootstrap("admin")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def log_in() -> LogIn:
+    """A browser of ``name`` that went through the login link of ``house``."""
+
+    def enter(house: House, name: str) -> TestClient:
+        client = TestClient(app_of(house), headers=OWN_PAGE)
+        answer = client.get("/login", params={"token": house.accounts.login_link_token(name)})
+        assert answer.status_code == 200, answer.text
+        return client
+
+    return enter
+
+
+@pytest.fixture(scope="session")
+def address(story: House) -> Iterator[str]:
+    """Where the story's pages are served for a real browser."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app_of(story), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert server.started
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(20)
