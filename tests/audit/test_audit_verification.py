@@ -194,6 +194,7 @@ def test_nothing_is_signed_that_does_not_fit(
         write_checkpoint(covered, folder, key)
 
     assert refused.value.code == code
+    assert ("entry 9 is not" in refused.value.message) == ("actor = 'eve'" in statement)
     assert sorted(folder.iterdir()) == before
 
 
