@@ -23,7 +23,7 @@ class FeatureCache:
         self.root = root
 
     def read(self, image_digest: str, backbone: Backbone) -> Array | None:
-        """The feature [d] kept for the image, or None; EvaluatorError 'cache-damaged' names a file that is no feature."""
+        """The feature [d] kept for the image, or None; EvaluatorError 'cache-damaged' names a broken file."""
         path = self._path(image_digest, backbone)
         if not path.is_file():
             return None
@@ -47,7 +47,7 @@ class FeatureCache:
 
 
 def embed(images: Images, backbone: Backbone, cache: FeatureCache | None = None) -> Array:
-    """Features [n, d] of images [n, h, w, 3]: from the cache where they are kept, each different image embedded once."""
+    """Features [n, d] of images [n, h, w, 3]: from the cache where kept, each different image embedded once."""
     digests = image_digests(checked(images))
     known = {} if cache is None else _kept(digests, backbone, cache)
     missing = sorted({digest: row for row, digest in reversed(list(enumerate(digests))) if digest not in known}.items())

@@ -10,7 +10,7 @@ from imprimatur_evaluators.spec import Score
 
 @dataclass(frozen=True)
 class Balance:
-    """Labels seen in the images of one prompt, against the target shares; ``p_value`` is Holm-adjusted over the prompts."""
+    """Labels seen in one prompt's images, against the target; ``p_value`` is Holm-adjusted over the prompts."""
 
     images: str
     prompt: str

@@ -1,7 +1,7 @@
 """One pass over the images that feeds every metric.
 
-``measure`` embeds each different image once and hands the features to every metric asked for. Images are put in the order
-of their content first, so that no score depends on the order in which they came, nor on the batches.
+``measure`` embeds each different image once and hands the features to every metric asked for. Images are put in the
+order of their content first, so that no score depends on the order in which they came, nor on the batches.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _BINS = 40
 class MetricRequest:
     """One metric on one sample set.
 
-    Names and options: frechet; kernel; density and coverage ``k`` (5); alignment and cosine ``prompts`` (the distractors; by
-    default all prompts of the set); disparity ``labels`` (captions, or a mapping of labels to captions; by default the set's
-    labels) and ``target`` ("uniform", shares in that order, or a mapping of labels to shares); similarity
-    ``false_positive_rate`` (0.01) and ``pairs`` (how many of the nearest pairs to keep, 20; hits are kept first).
+    Names and options: frechet; kernel; density and coverage ``k`` (5); alignment and cosine ``prompts`` (distractors
+    beside the set's own prompts); disparity ``labels`` (captions, or a mapping of labels to captions; by default the
+    set's labels) and ``target`` ("uniform", shares in that order, or a mapping of labels to shares); similarity
+    ``false_positive_rate`` (0.01) and ``pairs`` (how many of the nearest pairs to keep, 20).
     """
 
     name: str
@@ -79,6 +79,12 @@ def measure(
 
 def _check(requests: Sequence[MetricRequest], samples: Mapping[str, Sample]) -> None:
     names = [request.name for request in requests]
+    for name, sample in samples.items():
+        if len(sample.images) != len(sample.prompts):
+            found = f"got {len(sample.images)} images and {len(sample.prompts)} prompts"
+            raise BadRequest(
+                "prompts-do-not-fit", f"every image of '{name}' needs the prompt it was made for ({found})"
+            )
     for request in requests:
         if request.name not in _METRICS:
             raise BadRequest(
@@ -144,6 +150,7 @@ class _Pass:
         self.backbone, self.seed, self.references, self.cache = backbone, seed, references, cache
         self.samples = {name: _Embedded(name, sample, backbone, cache) for name, sample in samples.items()}
         self.reals: dict[str, Array] = {}
+        self.manifolds: dict[tuple[str, int], manifold.DensityCoverage] = {}
         self.evidence = _Evidence()
 
     def report(self, requests: Sequence[MetricRequest]) -> Report:
@@ -167,12 +174,12 @@ class _Pass:
             direction=metric.direction,
             backbone=self.backbone.name,
             weights_digest=self.backbone.weights_digest,
-            protocol=f"{metric.protocol.format(**{**metric.defaults, **request.options})}; images {request.images}; {self.backbone.protocol}",
+            protocol="; ".join((metric.words(request.options), f"images {request.images}", self.backbone.protocol)),
             seed=self.seed,
         )
 
     def real(self, which: str, metric: str) -> Array:
-        """The features of one of the reference sets, in the order of their content unless they are the protected works."""
+        """The features of one reference set, in the order of their content; the protected works keep their own."""
         images: Images | None = getattr(self.references, which)
         if images is None:
             raise BadRequest("missing-reference", f"{metric} needs {which} images (got none)")
@@ -203,10 +210,13 @@ def _kernel(run: _Pass, sample: _Embedded, options: Mapping[str, Any]) -> Estima
 
 
 def _manifold(run: _Pass, sample: _Embedded, options: Mapping[str, Any]) -> manifold.DensityCoverage:
+    """Density and coverage of one set, which are one comparison however often they are asked for."""
     real, k = run.real("reference", "density and coverage"), int(options.get("k", 5))
     require_count("density and coverage", len(sample.features), FEWEST)
     require_count("the reference of density and coverage", len(real), max(FEWEST, k + 1))
-    return manifold.density_coverage(real, sample.features, k)
+    if (sample.name, k) not in run.manifolds:
+        run.manifolds[sample.name, k] = manifold.density_coverage(real, sample.features, k)
+    return run.manifolds[sample.name, k]
 
 
 def _density(run: _Pass, sample: _Embedded, options: Mapping[str, Any]) -> Estimate:
@@ -305,7 +315,8 @@ def _target(target: str | Mapping[str, float] | Sequence[float], labels: Sequenc
         raise BadRequest(
             "bad-target", f"a target needs one positive share for each of {len(labels)} labels (got {target})"
         )
-    return shares / shares.sum()
+    normal: Array = shares / shares.sum()
+    return normal
 
 
 def _similarity(run: _Pass, sample: _Embedded, options: Mapping[str, Any]) -> Estimate:
@@ -361,12 +372,17 @@ class _Metric:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     options: frozenset[str] = frozenset()
 
+    def words(self, options: Mapping[str, Any]) -> str:
+        """The protocol with the options in it."""
+        return self.protocol.format(**{**self.defaults, **options})
+
 
 _METRICS = {
     "frechet": _Metric(
         _frechet,
         Direction.LOWER,
-        "Frechet distance of Gaussians, between the populations, bias-corrected; basic bootstrap over both sides, 300 resamples",
+        "Frechet distance of Gaussians, between the populations, bias-corrected; basic bootstrap over both sides, "
+        "300 resamples",
     ),
     "kernel": _Metric(
         _kernel,
@@ -402,14 +418,14 @@ _METRICS = {
     "disparity": _Metric(
         _disparity,
         Direction.LOWER,
-        "total variation of zero-shot labels from the target, median-unbiased; inverted multinomial tests, 4000 draws",
+        "total variation of zero-shot labels from the target, median-unbiased; inverted multinomial tests, 2000 draws",
         options=frozenset({"labels", "target"}),
     ),
     "similarity": _Metric(
         _similarity,
         Direction.LOWER,
-        "share of images nearer to a protected work than the threshold, calibrated on held-out reals at a false-positive "
-        "rate of {false_positive_rate}; Clopper-Pearson given the threshold",
+        "share of images nearer to a protected work than the threshold, calibrated on held-out reals at a "
+        "false-positive rate of {false_positive_rate}; Clopper-Pearson given the threshold",
         {"false_positive_rate": 0.01},
         frozenset({"false_positive_rate", "pairs"}),
     ),

@@ -12,7 +12,8 @@ __all__ = ["Backbone", "Catalogue", "Entry", "load"]
 def load(name: str, catalogue: Catalogue, device: str = "cpu") -> Backbone:
     """The backbone of that name with its verified weights on ``device``, ready to measure with.
 
-    Raises BadWeights: 'no-such-backbone', 'weights-missing', 'weights-changed', 'unknown-architecture', 'weights-do-not-fit'.
+    Raises BadWeights 'no-such-backbone', 'weights-missing', 'weights-changed', 'unknown-architecture' or
+    'weights-do-not-fit'.
     """
     entry = catalogue.entry(name)
     if entry.architecture != "open-clip":

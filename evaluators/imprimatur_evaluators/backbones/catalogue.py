@@ -23,7 +23,7 @@ _LARGEST_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class Entry:
-    """One backbone's weights. ``digest`` is the file's SHA-256; ``identity`` also covers architecture and configuration."""
+    """One backbone's weights. ``digest`` is the file's SHA-256; ``identity`` covers the configuration as well."""
 
     name: str
     architecture: str
@@ -98,7 +98,8 @@ class Catalogue:
         if found != entry.digest:
             raise BadWeights(
                 "weights-changed",
-                f"{entry.path} was changed after it was added as '{name}' (got {found}, expected {entry.digest}); add it again",
+                f"{entry.path} was changed after it was added as '{name}' "
+                f"(got {found}, expected {entry.digest}); add it again",
             )
         return data
 

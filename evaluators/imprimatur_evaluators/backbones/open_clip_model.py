@@ -49,7 +49,8 @@ def preprocess(images: Images, config: Mapping[str, Any]) -> torch.Tensor:
     """Images [n, h, w, 3] as the network's input [n, 3, size, size]: resized, scaled to 0..1, then normalised."""
     how = config["preprocess"]
     resized = torch.from_numpy(resize(images, how["size"], how["mode"])).permute(0, 3, 1, 2)
-    return (resized / 255 - how["mean"]) / how["std"]
+    normalised: torch.Tensor = (resized / 255 - how["mean"]) / how["std"]
+    return normalised
 
 
 def tokens(prompts: Sequence[str], config: Mapping[str, Any]) -> torch.Tensor:
@@ -70,7 +71,7 @@ class OpenClipBackbone:
 
     @classmethod
     def from_bytes(cls, entry: Entry, weights: bytes, device: str) -> OpenClipBackbone:
-        """The backbone with weights from verified safetensors bytes; BadWeights where they do not fit the configuration."""
+        """The backbone with weights from verified safetensors bytes; BadWeights where they do not fit."""
         model = build(entry.config)
         try:
             model.load_state_dict(load_tensors(weights))
@@ -90,7 +91,7 @@ class OpenClipBackbone:
         )
 
     def image_features(self, images: Images) -> Array:
-        """Features [n, d] of unit length; batches are filled up to one fixed size, so that none depends on the others."""
+        """Features [n, d] of unit length; batches are filled to one fixed size, so that none depends on the others."""
         parts = [self._embedded(images[top : top + BATCH]) for top in range(0, len(images), BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, self._config["embed_dim"]))
 

@@ -1,8 +1,8 @@
 """Training a small joint image and text network: a supervised contrastive loss over captions and over images.
 
 With few captions the usual contrastive loss would push apart images that share one, so every image is told from the
-*different* captions only. A second, smaller term asks each image to be found again among the others after small changes;
-it keeps what tells two images of one caption apart, without which copies could not be recognised.
+*different* captions only. A second term asks each image to be found again among the others after small changes:
+it keeps what tells two images of one caption apart, without which no copy could be recognised.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Recipe:
     batch: int = 64
     rate: float = 3e-3
     weight_decay: float = 0.02
-    instance_weight: float = 0.3
+    instance_weight: float = 1.0
     instance_scale: float = 10.0
     largest_scale: float = 30.0
 
@@ -49,7 +49,7 @@ def train(
     recipe: Recipe | None = None,
     device: str = "cpu",
 ) -> list[float]:
-    """The loss of each step; ``model`` is trained in place on images [n, h, w, 3] with a caption each, and left in eval."""
+    """The loss of each step; ``model`` is trained in place on captioned images [n, h, w, 3], and left in eval."""
     if len(images) != len(captions) or len(images) < 2:
         raise BadRequest(
             "bad-captions",
@@ -97,7 +97,7 @@ class _Run:
         chosen = torch.randint(len(self.images), (self.recipe.batch,), generator=self.generator).to(self.images.device)
         loss = self._loss(chosen)
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
         return float(loss.detach())
 

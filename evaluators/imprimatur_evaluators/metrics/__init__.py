@@ -1,0 +1,12 @@
+"""torchmetrics shells over the statistics: update with features, merge across processes, compute.
+
+They need torch; the statistics do not.
+"""
+
+from __future__ import annotations
+
+from imprimatur_evaluators.metrics.alignment import RetrievalAccuracy
+from imprimatur_evaluators.metrics.frechet import FrechetDistance
+from imprimatur_evaluators.metrics.kernel import KernelDistance
+
+__all__ = ["FrechetDistance", "KernelDistance", "RetrievalAccuracy"]

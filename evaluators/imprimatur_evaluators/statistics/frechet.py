@@ -2,9 +2,9 @@
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1^(1/2) S2 S1^(1/2))^(1/2)          range [0, inf), lower is better
 
-Source: Dowson and Landau (1982); as a score for generators Heusel et al. (2017). On the 2015 Inception network it is FID.
-The last term is the nuclear norm of L1' L2 where S = L L'. It comes from Cholesky factors and one symmetric spectrum where
-that is accurate enough by a bound on the spectrum's error, and otherwise from factors cut at their numerical rank.
+Source: Dowson and Landau (1982); as a score for generators Heusel et al. (2017). On the 2015 Inception it is FID.
+The last term is the nuclear norm of L1' L2 where S = L L'. It comes from a Cholesky factor and one symmetric spectrum
+where that is accurate enough by a bound on the spectrum's error, otherwise from factors cut at their numerical rank.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ class Moments:
         centred = rows - mean
         return cls(len(rows), mean, centred.T @ centred)
 
+    @classmethod
+    def empty(cls, width: int) -> Moments:
+        """The moments of no features of this width: merging them changes nothing."""
+        return cls(0, np.zeros(width), np.zeros((width, width)))
+
     @property
     def covariance(self) -> Array:
         """The unbiased covariance [d, d]; zero where there is one image only."""
@@ -47,13 +52,14 @@ class Moments:
         return self.merge(Moments.from_features(features))
 
     def merge(self, other: Moments) -> Moments:
-        """The moments of both sets together (Chan, Golub and LeVeque, 1979); exact where sums of squares lose digits."""
+        """The moments of both sets together (Chan, Golub and LeVeque, 1979); keeps the digits that squares lose."""
         n = self.n + other.n
         step = other.mean - self.mean
+        part = other.n / max(n, 1)
         return Moments(
             n,
-            self.mean + step * (other.n / n),
-            self.scatter + other.scatter + np.outer(step, step) * (self.n * other.n / n),
+            self.mean + step * part,
+            self.scatter + other.scatter + np.outer(step, step) * (self.n * part),
         )
 
 
@@ -76,10 +82,10 @@ def _cross_term(first: Array, second: Array) -> float:
 
 
 def _fast_cross_term(first: Array, second: Array) -> float | None:
-    """The cross term from a Cholesky factor and the spectrum of L1' S2 L1, or None where its digits are not to be trusted.
+    """The cross term from a Cholesky factor and the spectrum of L1' S2 L1, or None where it cannot be trusted.
 
-    A symmetric solver finds each eigenvalue v up to an error e of the order of eps * max(v), so that its root is off by at
-    most min(sqrt(e), e / sqrt(v)).
+    A symmetric solver finds each eigenvalue v up to an error e of the order of eps * max(v), so that its root is off by
+    at most min(sqrt(e), e / sqrt(v)).
     """
     factor, failed = lapack.dpotrf(first, lower=1, clean=1)
     if failed:

@@ -1,7 +1,7 @@
 """Intervals for measured numbers, and corrections for asking several questions at once.
 
-The percentile bootstrap is offered for unbiased statistics only. The Frechet distance is biased by more than its spread,
-so that its percentile interval misses the population's value always; the basic bootstrap turns the bias around.
+The percentile bootstrap is offered for unbiased statistics only. The Frechet distance is biased by more than its
+spread, so that its percentile interval always misses the population's value; the basic bootstrap turns the bias around.
 """
 
 from __future__ import annotations

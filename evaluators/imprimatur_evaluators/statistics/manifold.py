@@ -8,7 +8,7 @@ Each real image owns a ball that reaches to its k-th nearest real neighbour (Nae
 Higher is better for both. Their intervals cover the expectation for this many generated images against *this* set of
 reals. Resampling with replacement would break both: repeated reals shrink their balls, repeated generated images leave
 balls empty that new images would have filled. So the interval is Student's over the images' own densities, and for
-coverage the jackknife, which never repeats an image.
+coverage the jackknife, which never repeats an image. It errs on the wide side, and is never narrower than one ball.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _coverage(held: np.ndarray, keeper: np.ndarray, m: int) -> Estimate:
     """The share of balls that hold an image; leaving an image out empties the balls that hold it alone."""
     value = float((held > 0).mean())
     alone = np.bincount(keeper[held == 1], minlength=m)
-    variance = jackknife_variance(value - alone / len(held))
+    variance = max(jackknife_variance(value - alone / len(held)), 1 / len(held) ** 2)
     return Estimate(value, normal(value, variance).clipped(0.0, 1.0), m, value)
 
 
@@ -67,6 +67,6 @@ def _insides(real: Array, generated: Array, k: int) -> Iterator[tuple[slice, np.
 
 
 def _squared_distances(a: Array, b: Array) -> Array:
-    """Squared distances [n, m]; both sides are centred beforehand, which keeps the digits that the expansion would lose."""
+    """Squared distances [n, m]; both sides come centred, which keeps the digits that the expansion would lose."""
     squared: Array = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T
     return np.maximum(squared, 0.0)

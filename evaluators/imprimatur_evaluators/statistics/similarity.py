@@ -35,7 +35,7 @@ class Threshold:
 
 
 def nearest(images: Array, works: Array) -> Nearest:
-    """The nearest of works [p, d] for images [n, d], both of unit length, by FAISS; exact to float64, ties to the first."""
+    """The nearest of works [p, d] for images [n, d] of unit length, by FAISS; in float64, ties to the first."""
     import faiss
 
     index = faiss.IndexFlatIP(works.shape[1])
@@ -51,7 +51,7 @@ def nearest(images: Array, works: Array) -> Nearest:
 def calibrate(held_out: Array, false_positive_rate: float) -> Threshold:
     """The threshold that a new real image exceeds with probability at most the rate, from held-out similarities [n].
 
-    It is an order statistic, so the promise holds for every distribution; it needs at least 1 / rate - 1 held-out images.
+    It is an order statistic, so the promise holds for every distribution; it needs 1 / rate - 1 held-out images.
     """
     if not 0 < false_positive_rate < 1:
         raise BadRequest("bad-option", f"a false-positive rate lies between 0 and 1 (got {false_positive_rate})")
