@@ -39,4 +39,11 @@ def configure_server(settings: Settings) -> None:
 
 def configure_client(server: str, token: str) -> None:
     """Point this process's MLflow client at the server at ``server``, as the holder of ``token``."""
-    os.environ.update({"MLFLOW_TRACKING_URI": server, "MLFLOW_REGISTRY_URI": server, "MLFLOW_TRACKING_TOKEN": token})
+    os.environ.update(
+        {
+            "MLFLOW_TRACKING_URI": server,
+            "MLFLOW_REGISTRY_URI": server,
+            "MLFLOW_TRACKING_TOKEN": token,
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # that is where our documents go
+        }
+    )
