@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser
@@ -17,6 +18,9 @@ from imprimatur.core.database import Base, Database
 from imprimatur.core.settings import Settings
 from postgres_cluster import NoPostgres, cluster, database_name, new_database
 from real_browser import NoBrowser, chromium
+
+if TYPE_CHECKING:
+    from imprimatur.api.wiring import House  # every room, which most tests have no use for
 
 
 @pytest.fixture
@@ -169,3 +173,23 @@ def olga() -> Principal:
 def root() -> Principal:
     """An admin, who is still bound by four eyes."""
     return Principal("root", frozenset({Role.ADMIN}), "platform")
+
+
+@pytest.fixture(scope="session")
+def seeded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the whole story in it; nobody changes it."""
+    from seeded_house import seed  # it knows every room, which most tests have no use for
+
+    home = tmp_path_factory.mktemp("story") / "home"
+    seed(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def story(seeded_home: Path) -> Iterator[House]:
+    """The house of the story, to be looked at."""
+    from imprimatur.api.wiring import House
+
+    house = House.open(Settings(home=seeded_home))
+    yield house
+    house.close()

@@ -39,7 +39,6 @@ from imprimatur.registry.model import Lineage, RiskTier, Use, UsedDataset, Versi
 from imprimatur.registry.service import ARTIFACT_TYPE
 from imprimatur.release.model import Answer, Decision
 from imprimatur.reports import routes as report_routes
-from imprimatur.reports.service import Reports
 from imprimatur.web.pages import login_page
 from imprimatur.web.rooms import Rooms
 from imprimatur.web.routes import pages
@@ -120,21 +119,12 @@ def seed(home: Path, *, now: datetime | None = None) -> None:
 
 def rooms_of(house: House) -> Rooms:
     """The rooms that the pages look into."""
-    reports = Reports(
-        registry=house.registry,
-        evaluations=house.evaluations,
-        policies=house.policies,
-        releases=house.releases,
-        datasets=house.datasets,
-        ledger=house.ledger,
-        environments=house.settings.environments,
-    )
     return Rooms(
         log=house.log,
         registry=house.registry,
         evaluations=house.evaluations,
         releases=house.releases,
-        reports=reports,
+        reports=house.reports,
         ledger=house.ledger,
         monitor=house.monitor,
         environments=house.settings.environments,
@@ -143,12 +133,11 @@ def rooms_of(house: House) -> Rooms:
 
 def app_of(house: House) -> LoginMiddleware:
     """The pages behind the real door, with the evidence and the reports that they link to."""
-    rooms = rooms_of(house)
     app = FastAPI()
     app.include_router(login_router(house.accounts, login_page))
     app.include_router(evaluation_routes.router(house.evaluations), prefix="/api/v1")
-    app.include_router(report_routes.router(rooms.reports), prefix="/api/v1")
-    app.include_router(pages(rooms))
+    app.include_router(report_routes.router(house.reports), prefix="/api/v1")
+    app.include_router(pages(rooms_of(house)))
     return LoginMiddleware(app, house.accounts, ("127.0.0.1", "localhost", "testserver"))
 
 

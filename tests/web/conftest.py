@@ -16,27 +16,11 @@ from imprimatur.api import schema
 from imprimatur.api.processes import free_port
 from imprimatur.api.wiring import House
 from imprimatur.core.settings import Settings
-from seeded_house import app_of, seed
+from seeded_house import app_of
 
 OWN_PAGE = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
 
 LogIn = Callable[[House, str], TestClient]
-
-
-@pytest.fixture(scope="session")
-def seeded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the whole story in it; nobody changes it."""
-    home = tmp_path_factory.mktemp("story") / "home"
-    seed(home)
-    return home
-
-
-@pytest.fixture(scope="session")
-def story(seeded_home: Path) -> Iterator[House]:
-    """The house of the story, to be looked at."""
-    house = House.open(Settings(home=seeded_home))
-    yield house
-    house.close()
 
 
 @pytest.fixture

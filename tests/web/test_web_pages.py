@@ -152,7 +152,10 @@ def test_the_audit_page_says_when_an_entry_was_changed(house: House, log_in: Log
     with house.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE imp_audit_event SET actor = 'nobody' WHERE position = 3")
 
-    assert "entries do not match the root" in text_of(client.get("/audit").text)
+    said = text_of(client.get("/audit").text)
+
+    assert "entries do not match the root" in said
+    assert "Entry 3 (principal.added by nobody) is not what was written there" in said
 
 
 def test_a_chart_comes_with_its_numbers(ben: TestClient) -> None:

@@ -22,7 +22,7 @@ from imprimatur.core.problems import status_of
 from imprimatur.reports import typesetting
 from imprimatur.reports.words import ago
 from imprimatur.web.line import STAGES, steps_done, waiting_for
-from imprimatur.web.security import HEADERS
+from imprimatur.web.security import HEADERS, IN_PAGE
 from imprimatur.web.trail import is_refusal, told
 
 _ROOM = Path(__file__).parent
@@ -51,7 +51,7 @@ def error_page(request: Request, error: ImprimaturError) -> HTMLResponse:
 
 def login_page(token: str, message: str) -> str:
     """HTML of the login form, with a token to begin with and a message (both may be empty)."""
-    return _render("login.html", caller=None, csrf="", path="/login", token=token, message=message)
+    return _render("login.html", caller=None, csrf="", path="/login", token=token, message=message, policy=IN_PAGE)
 
 
 class PageRoute(APIRoute):

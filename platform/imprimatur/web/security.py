@@ -18,6 +18,9 @@ POLICY = "; ".join(
 )
 """The Content-Security-Policy of every page."""
 
+IN_PAGE = POLICY.removesuffix("; frame-ancestors 'none'")
+"""The same policy as a page can state it of itself, where another room sets its headers."""
+
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
-from imprimatur.audit.merkle import leaf_hash, root_over
-from imprimatur.audit.model import Event, TreeHead
+from imprimatur.audit.model import Event, Finding, TreeHead
 from imprimatur.audit.service import AuditLog
 from imprimatur.audit.store import entries, head_of
+from imprimatur.audit.verification import compare
 from imprimatur.core.digests import Json
 
 EVENTS = 100
@@ -18,22 +19,26 @@ QUICK = 20_000
 
 @dataclass(frozen=True)
 class Trail:
-    """The newest events and the log's head; ``verified`` is None where the log is too long to recompute here."""
+    """The newest events and the log's head; ``findings`` say what is wrong with the log.
+
+    ``checked`` is False where the log is too long to recompute here.
+    """
 
     events: tuple[Event, ...]
     head: TreeHead
-    verified: bool | None
+    findings: tuple[Finding, ...]
+    checked: bool
 
 
 def trail_of(log: AuditLog, *, subject: str | None = None) -> Trail:
-    """The newest events, of one subject where one is named, and the check of the whole log."""
+    """The newest events, of one subject where one is named, and the check of the whole log against its head."""
     events = tuple(log.recent(subject=subject, limit=EVENTS))
     with log.database.reading() as session:
         head = head_of(session)
         if head.size > QUICK:
-            return Trail(events, head, None)
-        leaves = [leaf_hash(event.canonical()) for event, _ in entries(session)]
-    return Trail(events, head, len(leaves) == head.size and f"sha256:{root_over(leaves).hex()}" == head.root)
+            return Trail(events, head, (), checked=False)
+        with closing(entries(session)) as every:
+            return Trail(events, head, tuple(compare(every, {}, head)), checked=True)
 
 
 def is_refusal(event: Event) -> bool:
