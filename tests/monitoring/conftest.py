@@ -14,6 +14,9 @@ from monitor_stage import MonitorStage, make_home, open_home
 @pytest.fixture(scope="session")
 def released_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with ``tiny/1`` in production."""
+    import torch
+
+    torch.set_num_threads(1)  # threads that spin for each other take minutes on a busy machine
     root = tmp_path_factory.mktemp("released")
     (root / "home").mkdir()
     make_home(root / "home", root)

@@ -148,7 +148,9 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(stage: MonitorS
     stage.serve(520, kept=False)
     support = str(Path(__file__).parent.parent / "support")
     ended = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(home), str(die_at)], env={**os.environ, "PYTHONPATH": support}, check=False
+        [sys.executable, "-c", _KILLED, str(home), str(die_at)],
+        env={**os.environ, "PYTHONPATH": support, "OMP_NUM_THREADS": "1"},
+        check=False,
     )
     assert ended.returncode == -signal.SIGKILL
     before = sum(entry.kind is Kind.SERVING for entry in stage.rooms.ledger.entries(MODEL))

@@ -22,8 +22,11 @@ hypothesis.settings.load_profile("patient")
 @pytest.fixture(scope="session")
 def sealed_pipelines(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     """Two different tiny pipelines, sealed once for all tests."""
+    import torch
+
     from tiny_pipelines import tiny_stable_diffusion
 
+    torch.set_num_threads(1)  # threads that spin for each other take minutes on a busy machine
     root = tmp_path_factory.mktemp("sealed")
     store = SealedStore(root / "store")
     digests = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,5 +32,6 @@ assert not forbidden, forbidden
 def test_a_gateway_draws_without_any_database_library(sealed_pipelines: Sealed, tmp_path: Path) -> None:
     (tmp_path / "store").symlink_to(sealed_pipelines.root)
     command = [sys.executable, "-c", _SCRIPT, str(tmp_path), sealed_pipelines.first]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=alone)
     assert ended.returncode == 0, ended.stderr[-2000:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,19 @@ def test_a_revoked_digest_is_dropped_with_the_next_bundle(stage: Stage) -> None:
         _one(client)
     assert refused.value.code == "revoked"
     assert _metric(stage, "imprimatur_gateway_loaded_models") == 0
+
+
+def test_images_of_a_version_that_is_revoked_while_they_are_drawn_are_thrown_away(stage: Stage) -> None:
+    client = stage.start()
+    _one(client)
+    with ThreadPoolExecutor(1) as pool:
+        long = {**DRAW, "steps": 80}
+        asked = pool.submit(client.images.generate, model="digits", prompt=PROMPT, extra_body=long)
+        time.sleep(0.15)
+        stage.release(release_entry(stage.key, stage.sealed.first), revoked=(stage.sealed.first,))
+        with pytest.raises(openai.PermissionDeniedError, match="taken back while your images were drawn"):
+            asked.result()
+    assert len(_served(stage)) == 1
 
 
 def test_a_new_release_takes_the_old_ones_place(stage: Stage) -> None:

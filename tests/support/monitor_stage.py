@@ -44,6 +44,7 @@ class MonitorStage:
     """A monitor, what it reads, and the rooms that it writes to."""
 
     rooms: Stage
+    accounts: Accounts
     releases: Releases
     monitor: Monitor
     spool: Spool
@@ -84,7 +85,7 @@ class MonitorStage:
 
 def make_home(home: Path, scratch: Path) -> None:
     """A home whose model ``tiny/1`` was evaluated, decided on and released to production."""
-    with _opened(Settings(home=home)) as (rooms, releases, _):
+    with _opened(Settings(home=home)) as (rooms, _, releases, _):
         Base.metadata.create_all(rooms.log.database.engine)
         save_pipeline(tiny_stable_diffusion(scratch / "words"), scratch / "model", lineage=Lineage())
         version = fill(rooms, scratch / "model", random_backbone(scratch / "weights.safetensors"))
@@ -108,30 +109,31 @@ def make_home(home: Path, scratch: Path) -> None:
 def open_home(home: Path, *, minimum: int = 30) -> Iterator[MonitorStage]:
     """The monitor of a home that ``make_home`` made."""
     settings = Settings(home=home, device="cpu", monitor_minimum=minimum)
-    with _opened(settings) as (rooms, releases, clock):
+    with _opened(settings) as (rooms, accounts, releases, clock):
         monitor = Monitor(rooms.log, rooms.ledger, rooms.datasets, rooms.evaluations, releases, settings)
         spool = Spool(settings.served, clock, share=1.0, per_minute=10_000)
-        yield MonitorStage(rooms, releases, monitor, spool, clock, settings)
+        yield MonitorStage(rooms, accounts, releases, monitor, spool, clock, settings)
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple[Stage, Releases, Hands]]:
+def _opened(settings: Settings) -> Iterator[tuple[Stage, Accounts, Releases, Hands]]:
     database = Database(settings.database)
     clock = Hands(NOW + timedelta(minutes=10))
     log = AuditLog(database, clock)
     rooms = open_stage(settings, log)
+    accounts = Accounts(log, timedelta(hours=1))
     releases = Releases(
         log,
         rooms.registry,
         rooms.evaluations,
         Policies(log),
         rooms.datasets,
-        Accounts(log, timedelta(hours=1)),
+        accounts,
         SigningKey.load_or_create(settings.keys / "decision.pem"),
         settings,
     )
     try:
-        yield rooms, releases, clock
+        yield rooms, accounts, releases, clock
     finally:
         database.dispose()
 

@@ -6,7 +6,7 @@ import typer
 
 from imprimatur.core.settings import Settings
 
-app = typer.Typer(help="Serve released models.")
+app = typer.Typer(add_completion=False)
 
 
 @app.command("gateway")

@@ -107,7 +107,12 @@ class Feed:
             except (OSError, ValueError) as error:
                 raise Fault(
                     "no-decision-key",
-                    f"The server's public key can't be read from {self._key.name} ({error}); start the server once, or "
-                    "set IMPRIMATUR_DECISION_KEY to the file",
+                    f"The server's public key can't be read from {self._key.name} ({_reason(error)}); start the server "
+                    "once, or set IMPRIMATUR_DECISION_KEY to the file",
                 ) from error
         return self._ring
+
+
+def _reason(error: Exception) -> str:
+    """Why a file can't be read, without its path, which is nobody's business who asks a gateway."""
+    return str(error.strerror) if isinstance(error, OSError) else f"it holds no key: {type(error).__name__}"
