@@ -5,6 +5,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 IMPRIMATUR_HOME ?= imprimatur-home
 export IMPRIMATUR_HOME
+# threads that wait leave the cores to others
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check proof bench constraints clean

@@ -125,6 +125,7 @@ class Fleet:
     def environment(self) -> Mapping[str, str]:
         """The environment that every process of this home is started with."""
         return {
+            "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads must not spin while three processes share the cores
             **os.environ,
             "IMPRIMATUR_HOME": str(self.settings.home.resolve()),
             "IMPRIMATUR_HOST": self.settings.host,
