@@ -27,6 +27,12 @@ def test_a_set_against_itself_is_at_distance_zero() -> None:
     assert frechet_distance(moments, moments) == pytest.approx(0, abs=1e-12)
 
 
+def test_unit_covariances_one_apart_in_every_direction_are_as_far_as_the_width() -> None:
+    unit = np.eye(2048)
+    found = frechet_distance(_moments(np.zeros(2048), unit), _moments(np.ones(2048), unit))
+    assert found == pytest.approx(2048, rel=1e-12)
+
+
 def test_the_distance_is_symmetric() -> None:
     rng = np.random.default_rng(0)
     a, b = (Moments.from_features(rng.normal(size=(100, 8)) * scale) for scale in (1.0, 2.0))

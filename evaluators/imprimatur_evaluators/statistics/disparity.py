@@ -55,7 +55,7 @@ def null_expectation(n: int, target: Array) -> float:
     """The total variation that n images of a perfectly fair generator show on average, exactly (de Moivre, 1730).
 
     >>> round(null_expectation(200, np.full(10, 0.1)), 4)
-    0.0844
+    0.0843
     """
     above = np.floor(n * target) + 1
     deviations = 2 * above * (1 - target) * stats.binom.pmf(above, n, target)
