@@ -17,8 +17,6 @@ from imprimatur.storage.blobs import copy, settle, writing
 from imprimatur.storage.model import SealedFile, check_paths
 
 _FILE_LIMIT = 10_000
-_LOCK = "lock"
-_TREE = "files"
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,27 @@ def staged(source: Path, area: Path) -> Iterator[Staging]:
         raise BadInput("no-such-folder", f"{source.name!r} is no folder (expected a folder of files)")
     check_paths(_listing(source))
     place = area / uuid.uuid4().hex
-    with writing():
-        (place / _TREE).mkdir(parents=True)
-    with (place / _LOCK).open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _lock_of(place).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # before the folder is there, so that nobody sweeps it away
         try:
-            yield Staging(place / _TREE, tuple(_copy_tree(source, place / _TREE)))
+            with writing():
+                place.mkdir()
+            yield Staging(place, tuple(_copy_tree(source, place)))
         finally:
             shutil.rmtree(place, ignore_errors=True)
+            _lock_of(place).unlink()
 
 
 def sweep(area: Path) -> None:
     """Remove copies whose process died. Living ones hold their lock."""
     for place in area.iterdir():
-        if place.is_dir() and _abandoned(place / _LOCK):
+        if place.is_dir() and _abandoned(_lock_of(place)):
             shutil.rmtree(place, ignore_errors=True)
+            _lock_of(place).unlink(missing_ok=True)
+
+
+def _lock_of(place: Path) -> Path:
+    return place.with_suffix(".lock")
 
 
 def _abandoned(lock: Path) -> bool:
@@ -66,7 +70,7 @@ def _abandoned(lock: Path) -> bool:
         with lock.open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-    except OSError:  # held by a living process, or just being made
+    except OSError:  # held by a living process, or swept by another one just now
         return False
 
 
