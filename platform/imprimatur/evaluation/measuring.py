@@ -36,7 +36,8 @@ from imprimatur_evaluators.report import Report
 from imprimatur_evaluators.suite import MetricRequest, References, Sample, measure
 
 _RIGHTS = ("title", "owner", "licence", "source")
-_MEASURED_BY = ("imprimatur_evaluators", "imprimatur.evaluation")
+_LIBRARY = "imprimatur_evaluators"
+_OURS = ("plan", "engine", "shards", "measuring", "evidence")  # what else decides pixels, scores and evidence
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,16 @@ def prompts_of(table: pa.Table) -> tuple[Prompt, ...]:
 def build() -> str:
     """What measured: our version with a digest of the code that measures, and the libraries that draw."""
     running = hashlib.sha256()
-    for package in _MEASURED_BY:
-        root = Path(str(import_module(package).__file__)).parent
-        for path in sorted(root.rglob("*.py")):
-            if not path.name.startswith("test_"):
-                running.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    for path in _sources():
+        running.update(f"{path.name}\0".encode() + path.read_bytes())
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers"))
     return f"imprimatur {version('imprimatur')}+{running.hexdigest()[:12]}, {libraries}"
+
+
+def _sources() -> list[Path]:
+    library = Path(str(import_module(_LIBRARY).__file__)).parent
+    scoring = [path for path in sorted(library.rglob("*.py")) if not path.name.startswith("test_")]
+    return scoring + [Path(__file__).with_name(f"{name}.py") for name in _OURS]
 
 
 def _requests(suite: Suite, prompts: Sequence[Prompt]) -> list[MetricRequest]:
