@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -193,3 +195,24 @@ def story(seeded_home: Path) -> Iterator[House]:
     house = House.open(Settings(home=seeded_home))
     yield house
     house.close()
+
+
+@pytest.fixture(scope="session")
+def address(story: House) -> Iterator[str]:
+    """Where the story's pages are served for a real browser."""
+    import uvicorn
+
+    from imprimatur.api.processes import free_port
+    from seeded_house import app_of
+
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app_of(story), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert server.started
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(20)

@@ -22,6 +22,7 @@ from imprimatur.access.model import Principal, Role
 from imprimatur.access.routes import login_router
 from imprimatur.api import schema
 from imprimatur.api.wiring import House
+from imprimatur.core import problems
 from imprimatur.core.digests import Digest, digest_of_bytes, new_id
 from imprimatur.core.settings import Settings
 from imprimatur.costs.model import Kind
@@ -134,6 +135,7 @@ def rooms_of(house: House) -> Rooms:
 def app_of(house: House) -> LoginMiddleware:
     """The pages behind the real door, with the evidence and the reports that they link to."""
     app = FastAPI()
+    problems.install(app)
     app.include_router(login_router(house.accounts, login_page))
     app.include_router(evaluation_routes.router(house.evaluations), prefix="/api/v1")
     app.include_router(report_routes.router(house.reports), prefix="/api/v1")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from starlette.testclient import TestClient
 
 from imprimatur.api import schema
-from imprimatur.api.processes import free_port
 from imprimatur.api.wiring import House
 from imprimatur.core.settings import Settings
 from seeded_house import app_of
@@ -56,19 +52,3 @@ def log_in() -> LogIn:
         return client
 
     return enter
-
-
-@pytest.fixture(scope="session")
-def address(story: House) -> Iterator[str]:
-    """Where the story's pages are served for a real browser."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app_of(story), host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert server.started
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(20)
