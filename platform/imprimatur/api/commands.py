@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from imprimatur.access.model import Principal, Role
 from imprimatur.core.errors import Fault
 from imprimatur.core.settings import Settings
 from imprimatur.core.terminal import err, out, print_json
 
 app = typer.Typer(help="The processes of a home folder.")
 
-_ADMIN = "admin"
+_ADMIN = Principal("admin", frozenset({Role.ADMIN}), "platform")
 
 
 @app.command()
@@ -75,8 +76,8 @@ def worker() -> None:
         house.close()
 
 
-def _prepare(settings: Settings) -> tuple[str, str | None]:
-    """A login link for the admin, and the admin's token where this home has just been made."""
+def _prepare(settings: Settings) -> tuple[str, str]:
+    """A login link for the admin, and a token: for 90 days where this home has just been made, else for one."""
     from imprimatur.access.service import Accounts
     from imprimatur.api import schema
     from imprimatur.audit.service import AuditLog
@@ -86,8 +87,8 @@ def _prepare(settings: Settings) -> tuple[str, str | None]:
     database = Database(settings.database)
     try:
         accounts = Accounts(AuditLog(database), settings.session_length)
-        token = accounts.bootstrap(_ADMIN)
-        return f"/login?token={accounts.login_link_token(_ADMIN)}", token
+        token = accounts.bootstrap(_ADMIN.name, _ADMIN.team) or accounts.issue_token(_ADMIN, _ADMIN.name, "up", days=1)
+        return f"/login?token={accounts.login_link_token(_ADMIN.name)}", token
     finally:
         database.dispose()
 
@@ -103,11 +104,10 @@ def _bring_up(settings: Settings) -> None:
         raise Fault("database-not-ready", f"{'; '.join(missing)} (expected none); run `imprimatur db upgrade`")
 
 
-def _greet(where: dict[str, str], token: str | None) -> None:
+def _greet(where: dict[str, str], token: str) -> None:
     out.print(f"Pages and API   {where['server']}", soft_wrap=True)
     out.print(f"Images API      {where['gateway']}/v1", soft_wrap=True)
     out.print(f"MLflow          {where['server']}/mlflow/", soft_wrap=True)
-    if token is not None:
-        out.print(f"Admin's token   {escape(token)}   (shown this once; for IMPRIMATUR_TOKEN)", soft_wrap=True)
+    out.print(f"Admin's token   {escape(token)}   (for IMPRIMATUR_TOKEN; shown this once)", soft_wrap=True)
     out.print(f"\n[bold]Log in with this link, once, within 15 minutes:[/]\n{escape(where['login'])}\n", soft_wrap=True)
     out.print("Ctrl-C stops everything; the home folder keeps it.")

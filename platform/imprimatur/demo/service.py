@@ -65,7 +65,9 @@ def _play(stage: Stage) -> Result:
 def _cast(settings: Settings) -> Cast:
     database = Database(settings.database)
     try:
-        return hire(Accounts(AuditLog(database), settings.session_length), _ADMIN)
+        accounts = Accounts(AuditLog(database), settings.session_length)
+        accounts.bootstrap(_ADMIN.name, _ADMIN.team)
+        return hire(accounts, _ADMIN)
     finally:
         database.dispose()
 
