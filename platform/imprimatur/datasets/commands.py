@@ -18,7 +18,7 @@ from imprimatur.datasets.parquet import build_from_folder
 
 app = typer.Typer(name="dataset", help="Prompt sets, reference sets and protected works.", no_args_is_help=True)
 
-Kind = Annotated[str, typer.Option(help="prompts, reference, calibration or protected.")]
+Kind = Annotated[str, typer.Option(help="prompts, reference, calibration, training or protected.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of images to build the dataset from.", file_okay=False)]
 File = Annotated[Path | None, typer.Option(help="Parquet file that is already built.", dir_okay=False)]
 Captions = Annotated[

@@ -21,6 +21,7 @@ class DatasetKind(StrEnum):
     PROMPTS = "prompts"  # prompt, label (may be empty), group
     REFERENCE = "reference"  # image (PNG bytes), label, caption
     CALIBRATION = "calibration"  # image, label, caption: held-out real images that set thresholds
+    TRAINING = "training"  # image, label, caption: what a model learned from
     PROTECTED = "protected"  # image, title, owner, licence, source
 
 
@@ -28,6 +29,7 @@ COLUMNS: Mapping[DatasetKind, tuple[str, ...]] = {
     DatasetKind.PROMPTS: ("prompt", "label", "group"),
     DatasetKind.REFERENCE: ("image", "label", "caption"),
     DatasetKind.CALIBRATION: ("image", "label", "caption"),
+    DatasetKind.TRAINING: ("image", "label", "caption"),
     DatasetKind.PROTECTED: ("image", "title", "owner", "licence", "source"),
 }
 """The columns that a Parquet file of each kind has: ``image`` is binary, every other one is text."""
@@ -36,6 +38,7 @@ PLAUSIBLE_ROWS: Mapping[DatasetKind, tuple[int, int]] = {
     DatasetKind.PROMPTS: (1, 100_000),
     DatasetKind.REFERENCE: (100, 10_000_000),
     DatasetKind.CALIBRATION: (100, 1_000_000),
+    DatasetKind.TRAINING: (1, 10_000_000),
     DatasetKind.PROTECTED: (1, 1_000_000),
 }
 """How many rows make sense: a distance needs a hundred real images, a false-positive rate of 1% needs a hundred too."""

@@ -12,7 +12,7 @@ from imprimatur.core.terminal import out, print_json, print_table, progress
 from imprimatur.demo.model import Outcome, Result
 from imprimatur.demo.scale import FULL, SMALL
 
-app = typer.Typer(help="The first five minutes.")
+app = typer.Typer(add_completion=False)
 
 _WORDS = {"allow": "meets policy", "deny": "does not meet policy", "undecided": "cannot be decided"}
 

@@ -13,7 +13,7 @@ import yaml
 from imprimatur.api.processes import Process
 from imprimatur.core.client import Client
 from imprimatur.core.errors import Fault
-from imprimatur.demo.digits import LICENCE, OWNER, SOURCE
+from imprimatur.demo.digits import LICENCE, OWNER, SOURCE, WORKS_LICENCE
 from imprimatur.demo.model import ENVIRONMENT, MODEL, Outcome
 from imprimatur.demo.scale import Scale
 from imprimatur.demo.stage import Stage
@@ -25,6 +25,7 @@ _HERE = Path(__file__).parent
 _POLL_SECONDS = 0.5
 _MONITOR_SECONDS = 90.0
 _REVIEW_AFTER = timedelta(days=180)
+_WORKS_OWNER = "The works' owners, invented for the demo"
 _USE: Mapping[str, Any] = {
     "purpose": "Handwritten digits for a children's arithmetic game",
     "prohibited": ["Forging documents", "Imitating one person's handwriting"],
@@ -40,8 +41,9 @@ def provide(stage: Stage, datasets: Mapping[str, str]) -> None:
     ana, ben, carla = (stage.client(token) for token in (stage.cast.ana, stage.cast.ben, stage.cast.carla))
     with stage.step("Datasets, suite, policy", len(datasets) + 2) as step:
         for kind, path in datasets.items():
-            fields = {"name": f"{MODEL}-{kind}", "kind": kind, "owner": OWNER, "licence": LICENCE, "source": SOURCE}
-            ana.upload("/datasets", Path(path).read_bytes(), **fields)
+            owner, licence = (_WORKS_OWNER, WORKS_LICENCE) if kind == "protected" else (OWNER, LICENCE)
+            rights = {"owner": owner, "licence": licence, "source": SOURCE}
+            ana.upload("/datasets", Path(path).read_bytes(), name=f"{MODEL}-{kind}", kind=kind, **rights)
             step.advance()
         ana.post("/suites", {"text": suite_text(stage.scale)})
         step.advance()

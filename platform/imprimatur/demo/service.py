@@ -42,7 +42,7 @@ def run(settings: Settings, *, seed: int, scale: Scale, bars: Progress) -> Resul
 
 def _play(stage: Stage) -> Result:
     learned = _learn(stage)
-    line.provide(stage, learned["datasets"])
+    line.provide(stage, {**learned["datasets"], "training": learned["training_data"]})
     line.register(stage)
     worker = stage.fleet.start_worker()
     runs = line.evaluate(stage, worker)
