@@ -14,6 +14,6 @@ class Scale:
     neutral: int
 
 
-FULL = Scale(training=1.0, conditional=50, neutral=200)
-SMALL = Scale(training=0.7, conditional=30, neutral=150)
+FULL = Scale(training=1.0, conditional=50, neutral=300)
+SMALL = Scale(training=0.7, conditional=30, neutral=200)
 """Enough for the same three verdicts, in a fraction of the time: what the tests share."""
