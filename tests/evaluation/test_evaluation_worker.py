@@ -51,6 +51,7 @@ def _slow(suite: str) -> str:
 
 
 @pytest.mark.long_form
+@pytest.mark.timeout(1200)  # each worker's start takes as long as the machine is busy
 def test_runs_outlive_their_workers_and_end_as_if_nothing_had_happened(
     stage: Stage, tmp_path: Path, count: Callable[[int, int], int]
 ) -> None:
