@@ -397,11 +397,12 @@ def test_commands_register_verify_submit_and_export(stage: Stage, saved_once: Pa
         ["submit", "faces/1", "--use", str(use), "--json"],
         ["export", "faces/1", "--to", str(tmp_path / "out"), "--json"],
         ["show", "faces/1", "--json"],
+        ["register", f"runs:/{stage.run}/pipeline", "--name", "numbers", "--json"],
         ["list", "--json"],
     )
 
-    assert [status for status, _ in results] == [0] * 6
-    registered, verified, submitted, exported, shown, listed = (json.loads(text) for _, text in results)
+    assert [status for status, _ in results] == [0] * 7
+    registered, verified, submitted, exported, shown, from_run, listed = (json.loads(text) for _, text in results)
     digest = registered["manifest_digest"]
     assert verified["differing"] == []
     assert submitted["manifest_digest"] == digest
@@ -409,7 +410,8 @@ def test_commands_register_verify_submit_and_export(stage: Stage, saved_once: Pa
     assert SealedStore(tmp_path / "out").verify(digest) == ()
     assert shown["submission"]["use"]["purpose"] == "teaching"
     assert shown["lineage"]["code_commit"] == "c0ffee"
-    assert listed["models"] == ["digits", "faces"]
+    assert (from_run["model"], from_run["run_id"]) == ("numbers", stage.run)
+    assert listed["models"] == ["digits", "faces", "numbers"]
 
 
 def test_commands_end_with_the_status_of_the_refusal(stage: Stage) -> None:

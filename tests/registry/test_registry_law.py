@@ -55,7 +55,7 @@ def governed(governed_url: str, settings: Settings, ana: Principal) -> Iterator[
         for _ in range(2):
             made.create_model_version("digits", f"mlflow-artifacts:/1/{_RUN}/artifacts/pipeline", _RUN)
         yield Governed(made, registry)
-    made._dispose_engine()
+    made.engine.dispose()
     database.dispose()
 
 
