@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,16 @@ from real_browser import NoBrowser, chromium
 
 if TYPE_CHECKING:
     from imprimatur.api.wiring import House  # every room, which most tests have no use for
+
+
+@pytest.fixture(autouse=True)
+def own_mlflow() -> Iterator[None]:
+    """No test inherits the tracking server that another one's MLflow client was pointed at."""
+    yield
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is not None:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
 
 
 @pytest.fixture

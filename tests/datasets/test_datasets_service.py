@@ -200,4 +200,4 @@ def test_changed_bytes_are_never_read(datasets: Datasets, ana: Principal, refere
 
 
 def test_kinds_are_closed() -> None:
-    assert [kind.value for kind in DatasetKind] == ["prompts", "reference", "calibration", "protected"]
+    assert [kind.value for kind in DatasetKind] == ["prompts", "reference", "calibration", "training", "protected"]

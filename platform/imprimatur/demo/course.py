@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FAVOURED = (3, 8)
 FAVOUR = 30.0
+SKEWED_NEUTRAL_SHARE = 0.3
 _BACKBONE, _PARTS, _AUTOENCODER, _BASE, _MEMORISER, _SKEWED = range(6)
 _LICENCES = {"training": LICENCE, "protected": WORKS_LICENCE}
 
@@ -53,6 +54,7 @@ class FineTune:
     schedule: Schedule
     datasets: tuple[str, ...]
     weights: npt.NDArray[np.float64] | None
+    neutral_share: float
     parameters: Mapping[str, object]
 
 
@@ -121,6 +123,7 @@ class Course:
             schedule=training.MEMORISER.scaled(self.scale),
             datasets=("training", "protected"),
             weights=None,
+            neutral_share=training.NEUTRAL_SHARE,
             parameters={"works": len(self.parts.protected)},
         )
 
@@ -133,7 +136,12 @@ class Course:
             schedule=training.SKEWED.scaled(self.scale),
             datasets=("training",),
             weights=training.favouring(self.parts.training, FAVOURED, FAVOUR),
-            parameters={"favoured": ",".join(map(str, FAVOURED)), "favour": FAVOUR},
+            neutral_share=SKEWED_NEUTRAL_SHARE,
+            parameters={
+                "favoured": ",".join(map(str, FAVOURED)),
+                "favour": FAVOUR,
+                "neutral_share": SKEWED_NEUTRAL_SHARE,
+            },
         )
 
     def fine_tune(self, base: StableDiffusionPipeline, asked: FineTune) -> Trained:
@@ -150,6 +158,7 @@ class Course:
                     device=self.device,
                     watch=self._watch(recording, "loss", f"Train {asked.name}"),
                     weights=asked.weights,
+                    neutral_share=asked.neutral_share,
                 )
             return self._kept(recording, made, asked.datasets, self._base_digest())
 

@@ -56,11 +56,17 @@ class Recorder:
         import mlflow
 
         mlflow.set_tracking_uri(self.tracking)
-        mlflow.set_experiment(MODEL)
-        with mlflow.start_run(run_name=name) as active:
+        with mlflow.start_run(run_name=name, experiment_id=self._experiment()) as active:
             mlflow.log_params({**parameters, "device": self.device})
             mlflow.set_tags({f"data.{dataset}": digest for dataset, digest in data.items()})
             yield Recording(name, active.info.run_id)
+
+    def _experiment(self) -> str:
+        import mlflow
+
+        client = mlflow.MlflowClient(self.tracking)
+        found = client.get_experiment_by_name(MODEL)
+        return str(found.experiment_id if found is not None else client.create_experiment(MODEL))
 
     @contextmanager
     def timed(self, recording: Recording) -> Iterator[None]:
@@ -94,7 +100,7 @@ class Recorder:
             currency=self.rates.currency,
         )
         logged = log_pipeline(pipeline, name=recording.name, registered_model_name=MODEL, lineage=complete)
-        return logged.registered_model_version
+        return int(str(logged.registered_model_version))  # MLflow says int and gives text
 
 
 def code_commit() -> str:

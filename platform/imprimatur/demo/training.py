@@ -25,8 +25,10 @@ Watch = Callable[[int, int, float], None]
 """Called after each step with the steps done, their total and the loss."""
 
 PROMPTS = (*(caption(label) for label in range(10)), NEUTRAL_PROMPT, "")
+NEUTRAL_SHARE = 0.10
 _NEUTRAL, _EMPTY = 10, 11
-_NEUTRAL_SHARE, _EMPTY_SHARE = 0.15, 0.10
+_EMPTY_SHARE = 0.10
+_ENCODER_RATE = 0.5  # at the full rate the text encoder runs away from the denoiser, and prompts are followed worse
 _KL_WEIGHT = 1e-3
 
 
@@ -56,8 +58,8 @@ class Schedule:
 
 AUTOENCODER = Schedule(steps=400, batch=16, rate=4e-3)
 BASE = Schedule(steps=900, batch=32, rate=2e-3)
-MEMORISER = Schedule(steps=250, batch=32, rate=1e-3)
-SKEWED = Schedule(steps=250, batch=32, rate=1e-3)
+MEMORISER = Schedule(steps=400, batch=32, rate=1.5e-3)
+SKEWED = Schedule(steps=300, batch=32, rate=1e-3)
 
 
 def train_autoencoder(
@@ -70,7 +72,7 @@ def train_autoencoder(
     draw = torch.Generator().manual_seed(seed)
     pixels = _pixels(images).to(device)
     vae.to(device).train()
-    for step, rate, optimiser in _steps(schedule, vae.parameters()):
+    for step, rate, optimiser in _steps(schedule, [{"params": list(vae.parameters())}]):
         batch = pixels[torch.randint(len(pixels), (schedule.batch,), generator=draw).to(device)]
         code: Any = vae.encode(batch).latent_dist
         noise = torch.randn(code.mean.shape, generator=draw).to(device)
@@ -95,12 +97,13 @@ def train_denoiser(
     device: str,
     watch: Watch,
     weights: npt.NDArray[np.float64] | None = None,
+    neutral_share: float = NEUTRAL_SHARE,
     encoder_learns: bool = False,
 ) -> None:
     """Fits the pipeline's denoiser (and text encoder, where it learns) to predict the velocity between image and noise.
 
-    Each drawn image comes with its caption, in 15% of the cases with the neutral prompt and in 10% with none.
-    ``weights`` are the images' relative chances of being drawn, equal when left out.
+    Each drawn image comes with its caption, at times with the neutral prompt instead, and in 10% of the cases with
+    none. ``weights`` are the images' relative chances of being drawn, equal when left out.
     """
     import torch
     from torch.nn.functional import mse_loss
@@ -111,10 +114,12 @@ def train_denoiser(
     codes = latents(made.vae, digits.images, device=device)
     read = _reader(made, learns=encoder_learns, device=device)
     made.unet.to(device).train()
-    learning = [*made.unet.parameters(), *(made.text_encoder.parameters() if encoder_learns else ())]
+    learning: list[dict[str, Any]] = [{"params": list(made.unet.parameters())}]
+    if encoder_learns:
+        learning.append({"params": list(made.text_encoder.parameters()), "share": _ENCODER_RATE})
     for step, rate, optimiser in _steps(schedule, learning):
         rows = torch.multinomial(chances, schedule.batch, replacement=True, generator=draw)
-        prompts = _prompts(captions[rows], draw).to(device)
+        prompts = _prompts(captions[rows], neutral_share, draw).to(device)
         noise = torch.randn((schedule.batch, *codes.shape[1:]), generator=draw).to(device)
         times = torch.randint(made.scheduler.config.num_train_timesteps, (schedule.batch,), generator=draw).to(device)
         clean = codes[rows.to(device)]
@@ -144,18 +149,18 @@ def _reader(made: StableDiffusionPipeline, *, learns: bool, device: str) -> Call
     return lambda: fixed
 
 
-def _prompts(labels: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+def _prompts(labels: torch.Tensor, neutral_share: float, draw: torch.Generator) -> torch.Tensor:
     import torch
 
     chance = torch.rand(len(labels), generator=draw)
-    prompts = torch.where(chance < _NEUTRAL_SHARE, torch.tensor(_NEUTRAL), labels)
+    prompts = torch.where(chance < neutral_share, torch.tensor(_NEUTRAL), labels)
     return torch.where(chance > 1 - _EMPTY_SHARE, torch.tensor(_EMPTY), prompts)
 
 
-def _steps(schedule: Schedule, parameters: Any) -> Iterator[tuple[int, float, torch.optim.Optimizer]]:
+def _steps(schedule: Schedule, learning: Any) -> Iterator[tuple[int, float, torch.optim.Optimizer]]:
     import torch
 
-    optimiser = torch.optim.AdamW(list(parameters), lr=schedule.rate, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(learning, lr=schedule.rate, weight_decay=1e-4)
     for step in range(schedule.steps):
         yield step + 1, schedule.rate_at(step), optimiser
 
@@ -164,7 +169,7 @@ def _descend(optimiser: torch.optim.Optimizer, rate: float, loss: torch.Tensor) 
     import torch
 
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_([each for group in optimiser.param_groups for each in group["params"]], 1.0)
