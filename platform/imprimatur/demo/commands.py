@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -37,8 +38,8 @@ def demo(
 
 
 def _show(result: Result, settings: Settings) -> None:
-    columns = ("version", "scores (95% interval)", "verdict", "reasons", "stands in", "cost")
-    print_table("Three versions of digits", columns, [_row(outcome) for outcome in result.outcomes])
+    columns = ("", *(f"version {outcome.version}" for outcome in result.outcomes))
+    print_table("Three versions of digits: scores with their 95% intervals", columns, _rows(result.outcomes))
     print_table(
         "Ways around that were tried",
         ("via", "version", "status", "code", "answer"),
@@ -52,17 +53,22 @@ def _show(result: Result, settings: Settings) -> None:
     )
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
-    scores = [
-        f"{name} {score['value']:.3f} ({score['ci_low']:.3f} to {score['ci_high']:.3f})"
-        for name, score in sorted(outcome.scores.items())
+def _rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    scores = [(name, *(_score(outcome, name) for outcome in outcomes)) for name in sorted(outcomes[0].scores)]
+    return [
+        *scores,
+        ("verdict", *(_WORDS[outcome.verdict] for outcome in outcomes)),
+        ("reasons", *("\n".join(outcome.reasons) or "none" for outcome in outcomes)),
+        ("stands in", *("\n".join(outcome.environments) or "nowhere" for outcome in outcomes)),
+        ("cost", *(_cost(outcome) for outcome in outcomes)),
     ]
-    cost = [f"{kind} {amount:.4f}" for kind, amount in sorted(outcome.cost.items())]
-    return (
-        str(outcome.version),
-        "\n".join(scores),
-        _WORDS[outcome.verdict],
-        "\n".join(outcome.reasons) or "none",
-        "\n".join(outcome.environments) or "nowhere",
-        "\n".join([*cost, f"{sum(outcome.cost.values()):.4f} {outcome.currency} in all"]),
-    )
+
+
+def _score(outcome: Outcome, name: str) -> str:
+    score = outcome.scores[name]
+    return f"{score['value']:.3f} ({score['ci_low']:.3f} to {score['ci_high']:.3f})"
+
+
+def _cost(outcome: Outcome) -> str:
+    parts = [f"{kind} {amount:.4f}" for kind, amount in sorted(outcome.cost.items())]
+    return "\n".join([*parts, f"{sum(outcome.cost.values()):.4f} {outcome.currency} in all"])
