@@ -104,6 +104,7 @@ def test_every_training_is_a_run_with_parameters_data_device_seconds_and_cost(fi
         assert run["status"] == "FINISHED"
         assert run["params"]["seed"] == "3"
         assert run["params"]["device"]
+        assert run["params"]["threads"] == "1"
         assert run["tags"]["data.digits-training"] == training
         assert run["metrics"]["seconds"] > 0
         assert run["metrics"]["cost_EUR"] > 0

@@ -54,10 +54,11 @@ class Recorder:
             yield Recording(name, None)
             return
         import mlflow
+        import torch
 
         mlflow.set_tracking_uri(self.tracking)
         with mlflow.start_run(run_name=name, experiment_id=self._experiment()) as active:
-            mlflow.log_params({**parameters, "device": self.device})
+            mlflow.log_params({**parameters, "device": self.device, "threads": torch.get_num_threads()})
             mlflow.set_tags({f"data.{dataset}": digest for dataset, digest in data.items()})
             yield Recording(name, active.info.run_id)
 
