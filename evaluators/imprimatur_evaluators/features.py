@@ -12,8 +12,8 @@ import numpy as np
 
 from imprimatur_evaluators.backbones.model import Backbone
 from imprimatur_evaluators.errors import EvaluatorError
-from imprimatur_evaluators.images import Images, checked, image_digests
-from imprimatur_evaluators.statistics.intervals import Array
+from imprimatur_evaluators.images import Images, checked, image_digests, resize
+from imprimatur_evaluators.statistics.arrays import Array
 
 
 class FeatureCache:
@@ -46,6 +46,12 @@ class FeatureCache:
         return self.root / key[:2] / f"{key}.npy"
 
 
+def image_features(images: Images, backbone: Backbone) -> Array:
+    """Features [n, width] of images [n, h, w, 3], seen as the backbone sees them."""
+    view = backbone.view
+    return backbone.features(list(images if view is None else resize(images, view.size, view.mode)))
+
+
 def embed(images: Images, backbone: Backbone, cache: FeatureCache | None = None) -> Array:
     """Features [n, d] of images [n, h, w, 3]: from the cache where kept, each different image embedded once."""
     digests = image_digests(checked(images))
@@ -53,12 +59,12 @@ def embed(images: Images, backbone: Backbone, cache: FeatureCache | None = None)
     missing = sorted({digest: row for row, digest in reversed(list(enumerate(digests))) if digest not in known}.items())
     if missing:
         rows = [row for _, row in missing]
-        fresh = dict(zip([digest for digest, _ in missing], backbone.image_features(images[rows]), strict=True))
+        fresh = dict(zip([digest for digest, _ in missing], image_features(images[rows], backbone), strict=True))
         if cache is not None:
             for digest, feature in fresh.items():
                 cache.write(digest, backbone, feature)
         known.update(fresh)
-    return np.stack([known[digest] for digest in digests]) if digests else backbone.image_features(images)
+    return np.stack([known[digest] for digest in digests]) if digests else image_features(images, backbone)
 
 
 def _kept(digests: Sequence[str], backbone: Backbone, cache: FeatureCache) -> dict[str, Array]:

@@ -13,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from imprimatur_evaluators.errors import BadImage
 
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
+"""One image [h, w, 3], as decoded or resized, 0 to 255."""
 Images = NDArray[np.uint8]
 """Images [n, h, w, 3], 0 to 255."""
 FloatImages = NDArray[np.float32]

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from imprimatur_evaluators.backbones.model import Backbone
+from imprimatur_evaluators.backbones.model import JointBackbone
 from imprimatur_evaluators.errors import BadRequest, require_count
 from imprimatur_evaluators.features import FeatureCache, embed
 from imprimatur_evaluators.images import Images, checked, image_digests
 from imprimatur_evaluators.report import Balance, ImageAlignment, Pair, Report, SimilaritySummary
 from imprimatur_evaluators.spec import Direction, Score
 from imprimatur_evaluators.statistics import alignment, disparity, frechet, kernel, manifold, similarity
-from imprimatur_evaluators.statistics.intervals import Array, Estimate, Indices, holm
+from imprimatur_evaluators.statistics.arrays import Array, Indices
+from imprimatur_evaluators.statistics.intervals import Estimate, holm
 
 FEWEST = 20
 """Images below which the intervals of kernel, density, coverage and cosine no longer cover what they say."""
@@ -64,7 +65,7 @@ def measure(
     requests: Sequence[MetricRequest],
     samples: Mapping[str, Sample],
     references: References,
-    backbone: Backbone,
+    backbone: JointBackbone,
     *,
     seed: int,
     cache: FeatureCache | None = None,
@@ -108,7 +109,7 @@ class _Embedded:
 
     name: str
     sample: Sample
-    backbone: Backbone
+    backbone: JointBackbone
     cache: FeatureCache | None
 
     @cached_property
@@ -143,7 +144,7 @@ class _Pass:
         self,
         samples: Mapping[str, Sample],
         references: References,
-        backbone: Backbone,
+        backbone: JointBackbone,
         seed: int,
         cache: FeatureCache | None,
     ) -> None:

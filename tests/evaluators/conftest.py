@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from imprimatur_evaluators.images import Images
-from imprimatur_evaluators.statistics.intervals import Array
+from imprimatur_evaluators.images import Images, Pixels
+from imprimatur_evaluators.statistics.arrays import Array
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -38,20 +39,22 @@ class PixelBackbone:
     weights_digest = "sha256:pixels"
     identity = "sha256:pixels-and-means"
     protocol = "8x8 pixels less the mean image, unit length"
+    view = None
+    width = 16
 
     def __init__(self, digits: Digits) -> None:
         self.asked = 0
         self._mean: Array = self._pixels(digits.images).mean(axis=0)
-        features = self.image_features(digits.images)
+        features = self.features(list(digits.images))
         self.asked = 0
         self._texts = {
             f"a handwritten {word}": features[digits.labels == n].mean(axis=0) for n, word in enumerate(WORDS)
         }
         self._texts["a handwritten digit"] = features.mean(axis=0)
 
-    def image_features(self, images: Images) -> Array:
-        self.asked += len(images)
-        rows = self._pixels(images) - self._mean
+    def features(self, pixels: Sequence[Pixels]) -> Array:
+        self.asked += len(pixels)
+        rows = self._pixels(np.stack(pixels)) - self._mean
         unit: Array = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit
 
@@ -60,7 +63,10 @@ class PixelBackbone:
         unit: Array = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit
 
-    def _pixels(self, images: Images) -> Array:
+    def truncated(self, prompts: Sequence[str]) -> int:
+        return 0
+
+    def _pixels(self, images: NDArray[Any]) -> Array:
         shrunk: Array = (
             images[..., 0].astype(np.float64).reshape(len(images), 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)
         )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from imprimatur_evaluators.errors import BadRequest
+from imprimatur_evaluators.statistics.arrays import Array
 from imprimatur_evaluators.statistics.disparity import (
     Disparity,
     disparity,
@@ -13,7 +14,6 @@ from imprimatur_evaluators.statistics.disparity import (
     null_expectation,
     total_variation,
 )
-from imprimatur_evaluators.statistics.intervals import Array
 
 UNIFORM = np.full(4, 0.25)
 DRAWS = 300

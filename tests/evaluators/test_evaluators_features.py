@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from imprimatur_evaluators.errors import EvaluatorError
-from imprimatur_evaluators.features import FeatureCache, embed
+from imprimatur_evaluators.features import FeatureCache, embed, image_features
 
 from .conftest import Digits, PixelBackbone
 
 
 def test_features_stand_in_the_order_of_the_images(digits: Digits, pixels: PixelBackbone) -> None:
     images = digits.images[:50]
-    np.testing.assert_array_equal(embed(images, pixels), pixels.image_features(images))
+    np.testing.assert_array_equal(embed(images, pixels), image_features(images, pixels))
 
 
 def test_an_image_that_comes_twice_is_embedded_once(digits: Digits, pixels: PixelBackbone) -> None:

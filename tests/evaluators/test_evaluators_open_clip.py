@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from imprimatur_evaluators.backbones import Backbone, Catalogue, load
+from imprimatur_evaluators.backbones import Catalogue, JointBackbone, load
 from imprimatur_evaluators.backbones.open_clip_model import SMALL_DIGITS, build, tokenizer_of
 from imprimatur_evaluators.backbones.training import train
 from imprimatur_evaluators.errors import BadRequest, BadWeights
+from imprimatur_evaluators.features import image_features
 from imprimatur_evaluators.images import Images
 from imprimatur_evaluators.statistics.alignment import matches, retrieval_accuracy
 from imprimatur_evaluators.statistics.similarity import calibrate, nearest
@@ -47,20 +48,20 @@ def catalogue(enlarged: Digits, tmp_path_factory: pytest.TempPathFactory) -> Cat
 
 
 @pytest.fixture(scope="module")
-def clip(catalogue: Catalogue) -> Backbone:
+def clip(catalogue: Catalogue) -> JointBackbone:
     return load("digits-clip", catalogue)
 
 
-def test_held_out_digits_find_their_caption(clip: Backbone, enlarged: Digits) -> None:
+def test_held_out_digits_find_their_caption(clip: JointBackbone, enlarged: Digits) -> None:
     held_out = enlarged.part(slice(1200, None))
-    found = matches(clip.image_features(held_out.images), clip.text_features(CAPTIONS), held_out.labels)
+    found = matches(image_features(held_out.images, clip), clip.text_features(CAPTIONS), held_out.labels)
     assert retrieval_accuracy(found).value > 0.97
 
 
-def test_features_do_not_depend_on_the_batch(clip: Backbone, enlarged: Digits) -> None:
+def test_features_do_not_depend_on_the_batch(clip: JointBackbone, enlarged: Digits) -> None:
     images = enlarged.images[:150]
-    together = clip.image_features(images)
-    alone = np.concatenate([clip.image_features(images[row : row + 1]) for row in range(0, 150, 10)])
+    together = image_features(images, clip)
+    alone = np.concatenate([image_features(images[row : row + 1], clip) for row in range(0, 150, 10)])
     np.testing.assert_allclose(alone, together[::10], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-12)
 
@@ -89,11 +90,11 @@ def _cropped(images: Images) -> Images:
 
 
 @pytest.mark.parametrize("change", [_recompressed, _noised, _shifted, _cropped])
-def test_changed_copies_are_found_above_the_calibrated_threshold(clip: Backbone, enlarged: Digits, change) -> None:  # type: ignore[no-untyped-def]
+def test_changed_copies_are_found_above_the_calibrated_threshold(clip: JointBackbone, enlarged: Digits, change) -> None:  # type: ignore[no-untyped-def]
     protected, held_out = enlarged.images[:10], enlarged.images[1200:]
-    works = clip.image_features(protected)
-    threshold = calibrate(nearest(clip.image_features(held_out), works).similarity, 0.01)
-    copies = nearest(clip.image_features(change(protected)), works)
+    works = image_features(protected, clip)
+    threshold = calibrate(nearest(image_features(held_out, clip), works).similarity, 0.01)
+    copies = nearest(image_features(change(protected), clip), works)
     assert (copies.similarity > threshold.value).mean() >= 0.9
     assert (copies.work == np.arange(10)).mean() >= 0.9
 

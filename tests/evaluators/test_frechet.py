@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imprimatur_evaluators.statistics import frechet
+from imprimatur_evaluators.statistics.arrays import Array
 from imprimatur_evaluators.statistics.frechet import Moments, frechet_distance, frechet_estimate
-from imprimatur_evaluators.statistics.intervals import Array, bootstrap, percentile
+from imprimatur_evaluators.statistics.intervals import bootstrap, percentile
 
 
 def _moments(mean: Array, covariance: Array) -> Moments:

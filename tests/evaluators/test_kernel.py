@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imprimatur_evaluators.statistics.intervals import Array, jackknife_variance, normal
+from imprimatur_evaluators.statistics.arrays import Array
+from imprimatur_evaluators.statistics.intervals import jackknife_variance, normal
 from imprimatur_evaluators.statistics.kernel import Kernel, gaussian, kernel_distance, polynomial
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from imprimatur_evaluators.errors import BadRequest
 from imprimatur_evaluators.statistics import manifold
-from imprimatur_evaluators.statistics.intervals import Array
+from imprimatur_evaluators.statistics.arrays import Array
 from imprimatur_evaluators.statistics.manifold import density_coverage
 
 

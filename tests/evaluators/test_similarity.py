@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imprimatur_evaluators.errors import BadRequest, TooFew
-from imprimatur_evaluators.statistics.intervals import Array
+from imprimatur_evaluators.statistics.arrays import Array
 from imprimatur_evaluators.statistics.similarity import calibrate, nearest, share_above
 
 

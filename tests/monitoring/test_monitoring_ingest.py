@@ -17,6 +17,7 @@ from imprimatur.monitoring.service import Ingested
 from imprimatur.monitoring.tables import ServedImageRow
 from imprimatur.serving.spool import spool_files
 from imprimatur_evaluators.backbones import Catalogue, load
+from imprimatur_evaluators.features import image_features
 from imprimatur_evaluators.images import decode
 from imprimatur_evaluators.statistics.alignment import matches
 from monitor_stage import MODEL, NOW, MonitorStage, open_home
@@ -77,7 +78,7 @@ def test_an_image_scores_as_the_gates_own_statistics_say(stage: MonitorStage) ->
     for row in rows:
         picture = decode((stage.settings.served / str(row.image)).read_bytes(), "served")
         found = matches(
-            backbone.image_features(picture[None]), backbone.text_features(prompts), np.array([0], dtype=np.intp)
+            image_features(picture[None], backbone), backbone.text_features(prompts), np.array([0], dtype=np.intp)
         )
         assert (row.cosine, row.margin) == (pytest.approx(float(found.cosine[0])), pytest.approx(found.margin[0]))
         assert row.weights_digest == backbone.weights_digest

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from imprimatur_evaluators.backbones.catalogue import Catalogue, Entry
-from imprimatur_evaluators.backbones.model import Backbone
+from imprimatur_evaluators.backbones.model import Backbone, JointBackbone
 from imprimatur_evaluators.errors import BadWeights
 
-__all__ = ["Backbone", "Catalogue", "Entry", "load"]
+__all__ = ["Backbone", "Catalogue", "Entry", "JointBackbone", "load"]
 
 
-def load(name: str, catalogue: Catalogue, device: str = "cpu") -> Backbone:
+def load(name: str, catalogue: Catalogue, device: str = "cpu") -> JointBackbone:
     """The backbone of that name with its verified weights on ``device``, ready to measure with.
 
     Raises BadWeights 'no-such-backbone', 'weights-missing', 'weights-changed', 'unknown-architecture' or

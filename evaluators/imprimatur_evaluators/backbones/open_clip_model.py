@@ -12,10 +12,11 @@ from safetensors.torch import load as load_tensors
 from torch.nn import functional
 
 from imprimatur_evaluators.backbones.catalogue import Entry
+from imprimatur_evaluators.backbones.model import View
 from imprimatur_evaluators.backbones.tokenizer import WordTokenizer
 from imprimatur_evaluators.errors import BadWeights
-from imprimatur_evaluators.images import Images, resize
-from imprimatur_evaluators.statistics.intervals import Array
+from imprimatur_evaluators.images import FloatImages, Images, Pixels, resize
+from imprimatur_evaluators.statistics.arrays import Array
 
 BATCH = 64
 
@@ -48,9 +49,14 @@ def tokenizer_of(config: Mapping[str, Any]) -> WordTokenizer:
 def preprocess(images: Images, config: Mapping[str, Any]) -> torch.Tensor:
     """Images [n, h, w, 3] as the network's input [n, 3, size, size]: resized, scaled to 0..1, then normalised."""
     how = config["preprocess"]
-    resized = torch.from_numpy(resize(images, how["size"], how["mode"])).permute(0, 3, 1, 2)
-    normalised: torch.Tensor = (resized / 255 - how["mean"]) / how["std"]
-    return normalised
+    return normalised(resize(images, how["size"], how["mode"]), config)
+
+
+def normalised(pixels: FloatImages, config: Mapping[str, Any]) -> torch.Tensor:
+    """Resized pixels [n, size, size, 3] as the network's input [n, 3, size, size], scaled to 0..1 and normalised."""
+    how = config["preprocess"]
+    ready: torch.Tensor = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - how["mean"]) / how["std"]
+    return ready
 
 
 def tokens(prompts: Sequence[str], config: Mapping[str, Any]) -> torch.Tensor:
@@ -90,10 +96,21 @@ class OpenClipBackbone:
             f"and deviation {how['std']}, unit length; configuration {self.identity[7:19]}"
         )
 
-    def image_features(self, images: Images) -> Array:
+    @property
+    def view(self) -> View:
+        """The size and mode of the configuration."""
+        how = self._config["preprocess"]
+        return View(how["mode"], how["size"])
+
+    @property
+    def width(self) -> int:
+        """How many numbers a feature has."""
+        return int(self._config["embed_dim"])
+
+    def features(self, pixels: Sequence[Pixels]) -> Array:
         """Features [n, d] of unit length; batches are filled to one fixed size, so that none depends on the others."""
-        parts = [self._embedded(images[top : top + BATCH]) for top in range(0, len(images), BATCH)]
-        return np.concatenate(parts) if parts else np.zeros((0, self._config["embed_dim"]))
+        parts = [self._embedded(pixels[top : top + BATCH]) for top in range(0, len(pixels), BATCH)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.width))
 
     def text_features(self, prompts: Sequence[str]) -> Array:
         """Features [m, d] of unit length; a prompt longer than the context is cut and keeps its end."""
@@ -101,12 +118,16 @@ class OpenClipBackbone:
             features = self._model.encode_text(tokens(prompts, self._config).to(self._device))
         return _unit(features)
 
-    def _embedded(self, images: Images) -> Array:
-        batch = preprocess(images, self._config)
-        batch = functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, BATCH - len(images)))
+    def truncated(self, prompts: Sequence[str]) -> int:
+        """How many of the prompts are longer than the context and were cut."""
+        return tokenizer_of(self._config).truncated(prompts)
+
+    def _embedded(self, pixels: Sequence[Pixels]) -> Array:
+        batch = normalised(np.stack(pixels).astype(np.float32), self._config)
+        batch = functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, BATCH - len(pixels)))
         with torch.inference_mode():
             features = self._model.encode_image(batch.to(self._device))
-        return _unit(features)[: len(images)]
+        return _unit(features)[: len(pixels)]
 
 
 def _unit(features: torch.Tensor) -> Array:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imprimatur_evaluators.statistics.intervals import Array
+from imprimatur_evaluators.statistics.arrays import Array
 from imprimatur_evaluators.statistics.kernel import kernel_distance
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imprimatur_evaluators.statistics.intervals import Array, Estimate, Indices, binomial_share, student_mean
+from imprimatur_evaluators.statistics.arrays import Array, Indices
+from imprimatur_evaluators.statistics.intervals import Estimate, binomial_share, student_mean
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from imprimatur_evaluators.errors import BadRequest
-from imprimatur_evaluators.statistics.intervals import LEVEL, Array, Estimate, Interval, basic, percentile
+from imprimatur_evaluators.statistics.arrays import Array
+from imprimatur_evaluators.statistics.intervals import LEVEL, Estimate, Interval, basic, percentile
 
 Counts = NDArray[np.int64]
 _Distance = Callable[[Array, Array], Array]

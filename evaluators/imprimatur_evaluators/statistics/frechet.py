@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
-from imprimatur_evaluators.statistics.intervals import Array, Estimate, basic, bootstrap, corrected
+from imprimatur_evaluators.statistics.arrays import Array
+from imprimatur_evaluators.statistics.intervals import Estimate, basic, bootstrap, corrected
 
 EPSILON = float(np.finfo(np.float64).eps)
 FAST_PATH_ERROR = 1e-11

@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
+from imprimatur_evaluators.statistics.arrays import Array
 
 LEVEL = 0.95
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imprimatur_evaluators.statistics.intervals import Array, Estimate, jackknife_variance, normal
+from imprimatur_evaluators.statistics.arrays import Array
+from imprimatur_evaluators.statistics.intervals import Estimate, jackknife_variance, normal
 
 Kernel = Callable[[Array, Array], Array]
 BLOCK = 1024

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from imprimatur_evaluators.errors import BadRequest
-from imprimatur_evaluators.statistics.intervals import Array, Estimate, jackknife_variance, normal, student_mean
+from imprimatur_evaluators.statistics.arrays import Array
+from imprimatur_evaluators.statistics.intervals import Estimate, jackknife_variance, normal, student_mean
 
 BLOCK = 1024
 

@@ -12,7 +12,8 @@ from math import ceil
 import numpy as np
 
 from imprimatur_evaluators.errors import BadRequest, require_count
-from imprimatur_evaluators.statistics.intervals import Array, Estimate, Indices, binomial_share
+from imprimatur_evaluators.statistics.arrays import Array, Indices
+from imprimatur_evaluators.statistics.intervals import Estimate, binomial_share
 
 _CANDIDATES = 8
 

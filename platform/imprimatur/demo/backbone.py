@@ -12,6 +12,7 @@ from imprimatur.demo.digits import LICENCE, NAMES, SOURCE, Digits, caption
 from imprimatur.demo.pipeline import seeded
 from imprimatur.demo.training import Watch
 from imprimatur_evaluators.backbones import Catalogue, Entry, load
+from imprimatur_evaluators.features import image_features
 
 NAME = "digits-clip"
 STEPS = 300
@@ -51,5 +52,5 @@ def accuracy(catalogue: Catalogue, digits: Digits, device: str) -> float:
     """The share of real digits whose own caption the stored backbone ranks first among the ten."""
     backbone = load(NAME, catalogue, device)
     captions = backbone.text_features([caption(label) for label in range(len(NAMES))])
-    read = (backbone.image_features(digits.images) @ captions.T).argmax(axis=1)
+    read = (image_features(digits.images, backbone) @ captions.T).argmax(axis=1)
     return float(np.mean(read == digits.labels))

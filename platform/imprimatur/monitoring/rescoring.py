@@ -10,10 +10,12 @@ import numpy as np
 
 from imprimatur.monitoring.store import Measured
 from imprimatur.registry.flavor.loading import resolve_device
-from imprimatur_evaluators.backbones import Backbone, Catalogue, load
+from imprimatur_evaluators.backbones import Catalogue, JointBackbone, load
+from imprimatur_evaluators.features import image_features
 from imprimatur_evaluators.images import Images
 from imprimatur_evaluators.statistics.alignment import Matches, matches, mean_cosine, retrieval_accuracy
-from imprimatur_evaluators.statistics.intervals import Array, Estimate
+from imprimatur_evaluators.statistics.arrays import Array
+from imprimatur_evaluators.statistics.intervals import Estimate
 
 ALIGNMENT = "alignment"
 COSINE = "cosine"
@@ -35,7 +37,7 @@ class Rescorer:
     def __init__(self, weights: Path, device: str) -> None:
         self._catalogue = Catalogue(weights)
         self._device = device
-        self._loaded: dict[str, Backbone] = {}
+        self._loaded: dict[str, JointBackbone] = {}
 
     def score(self, backbone: str, images: Sequence[Images], own: Sequence[str], distractors: Sequence[str]) -> Scored:
         """How each image matches its own prompt among the distractors; what else is in the batch does not matter."""
@@ -50,7 +52,7 @@ class Rescorer:
             measured.append(Measured(float(found.cosine[0]), float(found.margin[0])))
         return Scored(tuple(measured), network.weights_digest)
 
-    def _backbone(self, name: str) -> Backbone:
+    def _backbone(self, name: str) -> JointBackbone:
         identity = self._catalogue.entry(name).identity
         if identity not in self._loaded:
             self._loaded = {identity: load(name, self._catalogue, resolve_device(self._device))}
@@ -68,12 +70,12 @@ def estimates(backbone: str, measured: Sequence[Measured]) -> dict[str, Estimate
     return {f"{ALIGNMENT}/{backbone}": retrieval_accuracy(found), f"{COSINE}/{backbone}": mean_cosine(found)}
 
 
-def _features(network: Backbone, images: Sequence[Images]) -> list[Array]:
+def _features(network: JointBackbone, images: Sequence[Images]) -> list[Array]:
     """Features of images of any sizes, in their order; those of one size are embedded together."""
     features: list[Array] = [np.zeros(0)] * len(images)
     for shape in {image.shape for image in images}:
         places = [place for place, image in enumerate(images) if image.shape == shape]
-        found = network.image_features(np.stack([images[place] for place in places]))
+        found = image_features(np.stack([images[place] for place in places]), network)
         for place, row in zip(places, found, strict=True):
             features[place] = row
     return features
