@@ -20,6 +20,8 @@ Images = NDArray[np.uint8]
 FloatImages = NDArray[np.float32]
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+ENDINGS = frozenset(_FORMATS) | {".avif", ".bmp", ".gif", ".heic", ".jfif", ".jp2", ".jxl", ".tif", ".tiff"}
+"""The endings by which a file is taken for an image; one of another format is refused by name, not passed over."""
 _MODES = frozenset({"1", "L", "P", "RGB", "RGBA"})
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -37,7 +39,19 @@ def decode(data: bytes, name: str, limits: Limits | None = None) -> Images:
 
     The ending of ``name``, where it has a known one, must tell the truth about the bytes.
     """
-    bounds = limits or Limits()
+    opened = _acceptable(data, name, limits or Limits())
+    try:
+        return np.asarray(opened.convert("RGB"), dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadImage("broken-image", f"{name} is truncated or damaged: {error}; restore the file") from error
+
+
+def inspect(data: bytes, name: str, limits: Limits | None = None) -> None:
+    """Nothing where the header of the bytes is that of an acceptable image; otherwise BadImage. Decodes nothing."""
+    _acceptable(data, name, limits or Limits())
+
+
+def _acceptable(data: bytes, name: str, bounds: Limits) -> Image.Image:
     if len(data) > bounds.encoded_bytes:
         raise BadImage("image-too-large", f"{name} holds {len(data)} bytes (expected at most {bounds.encoded_bytes})")
     opened = _opened(data, name)
@@ -47,10 +61,7 @@ def decode(data: bytes, name: str, limits: Limits | None = None) -> Images:
         raise BadImage("too-many-pixels", f"{name} has {pixels} pixels (expected at most {bounds.pixels})")
     if opened.mode not in _MODES:
         raise BadImage("unsupported-mode", f"{name} has pixels of kind {opened.mode} (expected 8 bits a channel)")
-    try:
-        return np.asarray(opened.convert("RGB"), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadImage("broken-image", f"{name} is truncated or damaged: {error}; restore the file") from error
+    return opened
 
 
 def _opened(data: bytes, name: str) -> Image.Image:
@@ -78,9 +89,14 @@ def checked(images: Images, what: str = "the set") -> Images:
 
 
 def image_digests(images: Images) -> list[str]:
-    """One SHA-256 an image, over its size and pixels: the same picture has the same digest however it was encoded."""
-    size = f"{images.shape[1]}x{images.shape[2]}:".encode()
-    return [sha256(size + image.tobytes()).hexdigest() for image in images]
+    """One SHA-256 an image: see ``image_digest``."""
+    return [image_digest(image) for image in images]
+
+
+def image_digest(image: Images) -> str:
+    """The SHA-256 of an image's size and pixels [h, w, 3]: the same picture has it however it was encoded."""
+    size = f"{image.shape[0]}x{image.shape[1]}:".encode()
+    return sha256(size + image.tobytes()).hexdigest()
 
 
 def resize(images: Images, size: int, mode: str = "bicubic") -> FloatImages:

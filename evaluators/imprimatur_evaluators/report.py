@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imprimatur_evaluators.spec import Score
 
@@ -12,6 +12,7 @@ from imprimatur_evaluators.spec import Score
 class Balance:
     """Labels seen in one prompt's images, against the target; ``p_value`` is Holm-adjusted over the prompts."""
 
+    score: str
     images: str
     prompt: str
     labels: tuple[str, ...]
@@ -35,12 +36,14 @@ class Pair:
     work: int
     similarity: float
     above: bool
+    score: str
 
 
 @dataclass(frozen=True)
 class SimilaritySummary:
     """The threshold, what it was calibrated on, and both backgrounds as counts between ``edges``."""
 
+    score: str
     images: str
     threshold: float
     false_positive_rate: float
@@ -56,6 +59,7 @@ class SimilaritySummary:
 class ImageAlignment:
     """One image's cosine with its own prompt, and by how much that exceeds the nearest other prompt's."""
 
+    score: str
     images: str
     index: int
     cosine: float
@@ -63,15 +67,29 @@ class ImageAlignment:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """An image that was left out because it is no acceptable image: its place and name in the source, and why."""
+
+    index: int
+    name: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Report:
-    """Scores in the order of the requests. ``details`` holds further numbers by score name, such as ``plug_in``."""
+    """Scores in the order of the requests, and the evidence of each, marked by the score that it belongs to.
+
+    ``details`` holds further numbers by score name, such as ``plug_in``; ``skipped`` the images left out, by set.
+    """
 
     scores: tuple[Score, ...]
     balance: tuple[Balance, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    similarity: SimilaritySummary | None = None
+    similarities: tuple[SimilaritySummary, ...] = ()
     alignments: tuple[ImageAlignment, ...] = ()
-    details: Mapping[str, Mapping[str, float]] | None = None
+    details: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    skipped: Mapping[str, tuple[Skipped, ...]] = field(default_factory=dict)
 
     def score(self, name: str) -> Score:
         """The score of that name, ``statistic/backbone``."""

@@ -11,6 +11,7 @@ import pytest
 
 from imprimatur_evaluators.errors import BadRequest, TooFew
 from imprimatur_evaluators.features import FeatureCache, image_features
+from imprimatur_evaluators.images import Images
 from imprimatur_evaluators.report import Report
 from imprimatur_evaluators.spec import Direction, Score
 from imprimatur_evaluators.suite import MetricRequest, References, Sample, measure
@@ -19,14 +20,19 @@ from .conftest import WORDS, Digits, PixelBackbone
 
 CAPTIONS = [f"a handwritten {word}" for word in WORDS]
 REQUESTS = [
-    MetricRequest("frechet", "digits"),
-    MetricRequest("kernel", "digits"),
-    MetricRequest("density", "digits", {"k": 3}),
-    MetricRequest("coverage", "digits"),
-    MetricRequest("alignment", "digits", {"prompts": CAPTIONS}),
-    MetricRequest("cosine", "digits"),
-    MetricRequest("disparity", "neutral", {"labels": dict(zip(WORDS, CAPTIONS, strict=True)), "target": "uniform"}),
-    MetricRequest("similarity", "digits", {"false_positive_rate": 0.01, "pairs": 5}),
+    MetricRequest("frechet", "digits", backbone="pixels"),
+    MetricRequest("kernel", "digits", backbone="pixels"),
+    MetricRequest("density", "digits", {"k": 3}, backbone="pixels"),
+    MetricRequest("coverage", "digits", backbone="pixels"),
+    MetricRequest("alignment", "digits", {"prompts": CAPTIONS}, backbone="pixels"),
+    MetricRequest("cosine", "digits", backbone="pixels"),
+    MetricRequest(
+        "disparity",
+        "neutral",
+        {"labels": dict(zip(WORDS, CAPTIONS, strict=True)), "target": "uniform"},
+        backbone="pixels",
+    ),
+    MetricRequest("similarity", "digits", {"false_positive_rate": 0.01, "pairs": 5}, backbone="pixels"),
 ]
 
 
@@ -45,8 +51,13 @@ def references(digits: Digits) -> References:
     return References(digits.images[1100:1500], digits.images[1100:1500], digits.images[:10])
 
 
+def _array(images: object) -> Images:
+    assert isinstance(images, np.ndarray)
+    return images
+
+
 def _measured(samples: dict[str, Sample], references: References, pixels: PixelBackbone, **options: Any) -> Report:
-    return measure(REQUESTS, samples, references, pixels, **{"seed": 5, **options})
+    return measure(REQUESTS, samples, references, {"pixels": pixels}, **{"seed": 5, **options})
 
 
 def test_a_perfect_generator_scores_as_one(
@@ -64,14 +75,13 @@ def test_a_perfect_generator_scores_as_one(
 
 
 def test_a_memoriser_is_seen(samples: dict[str, Sample], references: References, pixels: PixelBackbone) -> None:
-    assert references.protected is not None
-    copies = np.repeat(references.protected, 20, axis=0)
+    copies = np.repeat(_array(references.protected), 20, axis=0)
     report = _measured({**samples, "digits": Sample(copies, CAPTIONS * 20)}, references, pixels)
     score = report.score("similarity/pixels")
     assert (score.value, score.n) == (1.0, 200)
     assert score.ci_low > 0.98
-    assert report.similarity is not None
-    assert (report.similarity.hits, report.similarity.expected_false_alarms) == (200, 2.0)
+    assert len(report.similarities) == 1
+    assert (report.similarities[0].hits, report.similarities[0].expected_false_alarms) == (200, 2.0)
     assert all(pair.above and pair.work == pair.index // 20 for pair in report.pairs)
     assert len(report.pairs) == 5
 
@@ -92,9 +102,10 @@ def test_order_does_not_change_a_score(
     samples: dict[str, Sample], references: References, pixels: PixelBackbone
 ) -> None:
     order = np.random.default_rng(1).permutation(300)
-    shuffled = Sample(samples["digits"].images[order], [samples["digits"].prompts[row] for row in order])
-    assert references.reference is not None
-    turned = replace(references, reference=references.reference[::-1], calibration=references.reference[::-1])
+    shuffled = Sample(_array(samples["digits"].images)[order], [samples["digits"].prompts[row] for row in order])
+    turned = replace(
+        references, reference=_array(references.reference)[::-1], calibration=_array(references.reference)[::-1]
+    )
     one, other = _measured(samples, references, pixels), _measured({**samples, "digits": shuffled}, turned, pixels)
     assert one.scores == other.scores
     assert one.alignments[int(order[7])].cosine == other.alignments[7].cosine
@@ -136,9 +147,8 @@ def test_the_evidence_names_images_as_they_were_handed_in(
     samples: dict[str, Sample], references: References, pixels: PixelBackbone
 ) -> None:
     report = _measured(samples, references, pixels)
-    features = image_features(samples["digits"].images, pixels)
-    assert references.protected is not None
-    works = image_features(references.protected, pixels)
+    features = image_features(_array(samples["digits"].images), pixels)
+    works = image_features(_array(references.protected), pixels)
     for pair in report.pairs:
         assert pair.similarity == pytest.approx(float(features[pair.index] @ works[pair.work]), rel=1e-12)
     assert [one.index for one in report.alignments] == list(range(300))
@@ -149,21 +159,29 @@ def test_the_evidence_names_images_as_they_were_handed_in(
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
-        (MetricRequest("fid", "digits"), "unknown-metric"),
-        (MetricRequest("frechet", "nothing"), "unknown-set"),
-        (MetricRequest("density", "digits", {"neighbours": 5}), "bad-option"),
-        (MetricRequest("density", "digits", {"k": 0}), "bad-option"),
-        (MetricRequest("disparity", "neutral", {"labels": ["a handwritten one"]}), "bad-option"),
-        (MetricRequest("disparity", "neutral", {"labels": CAPTIONS, "target": "fair"}), "bad-target"),
-        (MetricRequest("disparity", "neutral", {"labels": CAPTIONS, "target": [0.5, 0.5]}), "bad-target"),
-        (MetricRequest("alignment", "neutral"), "bad-option"),
+        (MetricRequest("fidelity", "digits", backbone="pixels"), "unknown-metric"),
+        (MetricRequest("fid", "digits"), "no-backbone"),
+        (MetricRequest("frechet", "digits"), "no-backbone"),
+        (MetricRequest("frechet", "nothing", backbone="pixels"), "unknown-set"),
+        (MetricRequest("density", "digits", {"neighbours": 5}, backbone="pixels"), "bad-option"),
+        (MetricRequest("density", "digits", {"k": 0}, backbone="pixels"), "bad-option"),
+        (MetricRequest("disparity", "neutral", {"labels": ["a handwritten one"]}, backbone="pixels"), "bad-option"),
+        (
+            MetricRequest("disparity", "neutral", {"labels": CAPTIONS, "target": "fair"}, backbone="pixels"),
+            "bad-target",
+        ),
+        (
+            MetricRequest("disparity", "neutral", {"labels": CAPTIONS, "target": [0.5, 0.5]}, backbone="pixels"),
+            "bad-target",
+        ),
+        (MetricRequest("alignment", "neutral", backbone="pixels"), "bad-option"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(
     samples: dict[str, Sample], references: References, pixels: PixelBackbone, request_: MetricRequest, code: str
 ) -> None:
     with pytest.raises(BadRequest) as caught:
-        measure([request_], samples, references, pixels, seed=0)
+        measure([request_], samples, references, {"pixels": pixels}, seed=0)
     assert caught.value.code == code
 
 
@@ -172,14 +190,21 @@ def test_the_same_metric_twice_is_refused(
 ) -> None:
     with pytest.raises(BadRequest) as caught:
         measure(
-            [MetricRequest("cosine", "digits"), MetricRequest("cosine", "neutral")], samples, references, pixels, seed=0
+            [
+                MetricRequest("cosine", "digits", backbone="pixels"),
+                MetricRequest("cosine", "neutral", backbone="pixels"),
+            ],
+            samples,
+            references,
+            {"pixels": pixels},
+            seed=0,
         )
     assert caught.value.code == "metric-twice"
 
 
 def test_a_missing_reference_is_named(samples: dict[str, Sample], pixels: PixelBackbone) -> None:
     with pytest.raises(BadRequest, match="protected images") as caught:
-        measure([REQUESTS[-1]], samples, References(), pixels, seed=0)
+        measure([REQUESTS[-1]], samples, References(), {"pixels": pixels}, seed=0)
     assert caught.value.code == "missing-reference"
 
 
@@ -187,6 +212,12 @@ def test_a_missing_reference_is_named(samples: dict[str, Sample], pixels: PixelB
 def test_too_few_images_say_how_many_are_needed(
     samples: dict[str, Sample], references: References, pixels: PixelBackbone, metric: str
 ) -> None:
-    few = Sample(samples["digits"].images[:12], samples["digits"].prompts[:12])
+    few = Sample(_array(samples["digits"].images)[:12], samples["digits"].prompts[:12])
     with pytest.raises(TooFew, match=r"needs at least \d+ images \(got 12\)"):
-        measure([MetricRequest(metric, "digits")], {"digits": few}, references, pixels, seed=0)
+        measure(
+            [MetricRequest(metric, "digits", backbone="pixels")],
+            {"digits": few},
+            references,
+            {"pixels": pixels},
+            seed=0,
+        )

@@ -90,9 +90,9 @@ class EvidenceRoom:
 
 
 def _similarity(report: Report) -> dict[str, Any] | None:
-    found = report.similarity
-    if found is None:
+    if not report.similarities:
         return None
+    found = report.similarities[0]
     return {
         "threshold": found.threshold,
         "false_positive_rate": found.false_positive_rate,

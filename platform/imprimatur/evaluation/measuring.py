@@ -97,7 +97,7 @@ class Workshop:
             _requests(suite, prompts),
             _samples(suite, sampled),
             References(**{role.value: _pixels(table) for role, table in tables.items() if role is not Role.PROMPTS}),
-            load(suite.backbone, Catalogue(self.weights), device),
+            {suite.backbone: load(suite.backbone, Catalogue(self.weights), device)},
             seed=run.seed,
             cache=FeatureCache(self.features / "embeddings"),
         )
@@ -133,7 +133,12 @@ def _requests(suite: Suite, prompts: Sequence[Prompt]) -> list[MetricRequest]:
             captions.setdefault(prompt.label, prompt.text)
     defaults: Mapping[str, Mapping[str, Any]] = {"disparity": {"labels": captions}, "similarity": {"pairs": NEAREST}}
     return [
-        MetricRequest(metric.name, metric.images, {**defaults.get(metric.name, {}), **metric.options})
+        MetricRequest(
+            metric.name,
+            metric.images,
+            {**defaults.get(metric.name, {}), **metric.options},
+            backbone=suite.backbone,
+        )
         for metric in suite.metrics
     ]
 

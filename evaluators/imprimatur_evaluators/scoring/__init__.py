@@ -1,0 +1,16 @@
+"""How each metric is computed from features, one file a family, and what a pass hands to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from imprimatur_evaluators.scoring import alignment, bias, lookalikes, quality
+from imprimatur_evaluators.scoring.model import Compute
+
+COMPUTED: Mapping[str, Compute] = {
+    **quality.METRICS,
+    **alignment.METRICS,
+    **bias.METRICS,
+    **lookalikes.METRICS,
+}
+"""What computes each statistic of ``protocols.SPECS``."""
