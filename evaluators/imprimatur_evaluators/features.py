@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,12 +24,17 @@ from imprimatur_evaluators.statistics.arrays import Array, Indices
 
 CHUNK = 64
 """Images in memory at a time."""
+_SEAL = sha256().digest_size
+
+OnImages = Callable[[int], None]
+"""Called after each chunk with the number of its images."""
 
 
 class FeatureCache:
     """Features under ``root``, one file each, named by the digest of pixels, backbone and protocol.
 
-    ``decoded/`` remembers which pixels encoded bytes hold, so that a known file need not be decoded again.
+    Each file begins with the SHA-256 of the rest. ``decoded/`` remembers which pixels encoded bytes hold, so that a
+    known file need not be decoded again.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,21 +45,17 @@ class FeatureCache:
         path = self._path(image_digest, backbone)
         if not path.is_file():
             return None
-        try:
-            feature: Array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise _damaged(path) from error
-        if feature.shape != (backbone.width,) or not np.all(np.isfinite(feature)):
-            raise _damaged(path)
-        return feature
+        kept = path.read_bytes()
+        seal, body = kept[:_SEAL], kept[_SEAL:]
+        if sha256(body).digest() != seal or len(body) != 8 * backbone.width:
+            raise EvaluatorError("cache-damaged", f"{path} is damaged; delete it and it is computed again")
+        return np.frombuffer(body, dtype="<f8").astype(np.float64)
 
     def write(self, image_digest: str, backbone: Backbone, feature: Array) -> None:
         """Keep the feature; the file appears whole or not at all."""
         path = self._path(image_digest, backbone)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
-            np.save(part, feature, allow_pickle=False)
-        os.replace(part.name, path)
+        body = np.ascontiguousarray(feature, dtype="<f8").tobytes()
+        _replace(path, sha256(body).digest() + body)
 
     def pixels_of(self, encoding: str) -> str | None:
         """The digest of the pixels that bytes of this digest decode to, where that is known."""
@@ -63,15 +64,11 @@ class FeatureCache:
 
     def remember(self, encoding: str, image_digest: str) -> None:
         """Keep which pixels the encoded bytes hold."""
-        path = self._decoded(encoding)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as part:
-            part.write(image_digest)
-        os.replace(part.name, path)
+        _replace(self._decoded(encoding), image_digest.encode())
 
     def _path(self, image_digest: str, backbone: Backbone) -> Path:
         key = sha256("\n".join((image_digest, backbone.identity, backbone.protocol)).encode()).hexdigest()
-        return self.root / key[:2] / f"{key}.npy"
+        return self.root / key[:2] / f"{key}.feature"
 
     def _decoded(self, encoding: str) -> Path:
         return self.root / "decoded" / encoding[:2] / encoding
@@ -98,8 +95,16 @@ class Embedder:
     first one raises BadImage. No feature depends on workers, cache, order, or on what else is in the source.
     """
 
-    def __init__(self, cache: FeatureCache | None = None, *, workers: int = 1, skip_bad: bool = False) -> None:
+    def __init__(
+        self,
+        cache: FeatureCache | None = None,
+        *,
+        workers: int = 1,
+        skip_bad: bool = False,
+        on_images: OnImages | None = None,
+    ) -> None:
         self._cache = cache
+        self._on_images = on_images
         self._workers = workers
         self._skip_bad = skip_bad
         self._known: dict[tuple[str, str, str], Array] = {}
@@ -119,6 +124,8 @@ class Embedder:
                 self._learn(seen, backbones, pool)
                 places += [each.place for each in seen]
                 digests += [each.digest for each in seen]
+                if self._on_images is not None:
+                    self._on_images(len(chunk))
         names = source.names
         return Embedded(
             names=tuple(names[place] for place in places),
@@ -220,5 +227,9 @@ def _key(digest: str, backbone: Backbone) -> tuple[str, str, str]:
     return digest, backbone.identity, backbone.protocol
 
 
-def _damaged(path: Path) -> EvaluatorError:
-    return EvaluatorError("cache-damaged", f"{path} is damaged; delete it and it is computed again")
+def _replace(path: Path, data: bytes) -> None:
+    """Write the file so that it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
+        part.write(data)
+    os.replace(part.name, path)

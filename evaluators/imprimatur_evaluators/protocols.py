@@ -103,6 +103,7 @@ _SPECS = (
         fewest=2,
         share=True,
         joint=True,
+        prompted=True,
     ),
     MetricSpec(
         "cosine",
@@ -113,6 +114,7 @@ _SPECS = (
         low=-1.0,
         high=1.0,
         joint=True,
+        prompted=True,
     ),
     MetricSpec(
         "cosine-x100",
@@ -122,6 +124,7 @@ _SPECS = (
         "torchmetrics, CLIPScore",
         high=100.0,
         joint=True,
+        prompted=True,
     ),
     MetricSpec(
         "cosine-hessel",
@@ -131,6 +134,7 @@ _SPECS = (
         "Hessel et al. (2021)",
         high=2.5,
         joint=True,
+        prompted=True,
     ),
     MetricSpec(
         "preference",
@@ -139,6 +143,7 @@ _SPECS = (
         "the mean over images of these prompts",
         "Kirstain et al. (2023); Wu et al. (2023)",
         low=-float("inf"),
+        prompted=True,
     ),
     MetricSpec(
         "disparity",

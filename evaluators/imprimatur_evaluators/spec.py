@@ -59,7 +59,7 @@ class MetricSpec:
 
     ``options`` are those that it takes, with their defaults (None where there is none); ``protocol`` names them in
     braces. ``version`` rises whenever the same images would give another number. ``share`` says that the value is a
-    share of images; ``joint`` that the backbone must read prompts.
+    share of images; ``joint`` that the backbone must read prompts, ``prompted`` that every image needs its own prompt.
     """
 
     name: str
@@ -75,6 +75,7 @@ class MetricSpec:
     fewest: int = 20
     share: bool = False
     joint: bool = False
+    prompted: bool = False
 
     def words(self, options: Mapping[str, Any]) -> str:
         """The protocol with these options, or the defaults, in it."""

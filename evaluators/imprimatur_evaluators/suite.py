@@ -14,7 +14,7 @@ import numpy as np
 
 from imprimatur_evaluators.backbones.model import Backbone, JointBackbone
 from imprimatur_evaluators.errors import BadRequest
-from imprimatur_evaluators.features import Embedded, Embedder, FeatureCache
+from imprimatur_evaluators.features import Embedded, Embedder, FeatureCache, OnImages
 from imprimatur_evaluators.images import Images
 from imprimatur_evaluators.protocols import Measure, measure_of
 from imprimatur_evaluators.report import Report
@@ -45,18 +45,20 @@ def measure(
     cache: FeatureCache | None = None,
     workers: int = 1,
     skip_bad: bool = False,
+    on_images: OnImages | None = None,
 ) -> Report:
     """The report of all ``requests``: one score each, in their order, and the evidence.
 
     ``backbones`` are those that the requests name. ``workers`` threads decode; no score depends on how many, nor on the
     cache. With ``skip_bad`` unacceptable images are left out and listed in the report; without, the first raises.
+    ``on_images`` is told how many more images are done.
 
     Raises BadImage, TooFew, and BadRequest ('unknown-metric', 'no-backbone', 'metric-twice', 'unknown-set',
-    'missing-reference', 'prompts-do-not-fit', 'bad-option', 'bad-target').
+    'no-text-side', 'missing-reference', 'missing-prompts', 'prompts-do-not-fit', 'bad-option', 'bad-target').
     """
     asked = [_Asked(request, measure_of(request.name, request.backbone)) for request in requests]
     _check(asked, samples, backbones)
-    embedder = Embedder(cache, workers=workers, skip_bad=skip_bad)
+    embedder = Embedder(cache, workers=workers, skip_bad=skip_bad, on_images=on_images)
     return _Pass(asked, samples, references, backbones, embedder, seed).report()
 
 
@@ -76,6 +78,8 @@ def _check(asked: Sequence[_Asked], samples: Mapping[str, Sample], backbones: Ma
         if one.measure.backbone not in backbones:
             known = ", ".join(sorted(backbones)) or "none"
             raise BadRequest("no-backbone", f"{name} needs the backbone '{one.measure.backbone}' (loaded: {known})")
+        if spec.prompted and not all(samples[one.request.images].prompts):
+            raise BadRequest("missing-prompts", f"{name} needs the prompt that each image was made for")
         if spec.joint and not hasattr(backbones[one.measure.backbone], "text_features"):
             raise BadRequest("no-text-side", f"{name} needs a backbone that reads prompts, such as a CLIP")
 

@@ -50,13 +50,15 @@ def test_another_backbone_or_protocol_has_features_of_its_own(
 
 def test_a_damaged_file_is_named(digits: Digits, pixels: PixelBackbone, tmp_path: Path) -> None:
     embed(digits.images[:1], pixels, FeatureCache(tmp_path))
-    (kept,) = tmp_path.rglob("*.npy")
-    kept.write_bytes(b"broken")
-    with pytest.raises(EvaluatorError, match=kept.name) as caught:
-        embed(digits.images[:1], pixels, FeatureCache(tmp_path))
-    assert caught.value.code == "cache-damaged"
+    (kept,) = tmp_path.rglob("*.feature")
+    whole = bytearray(kept.read_bytes())
+    for damaged in (b"broken", whole[:-8], bytes([whole[0] ^ 1]) + whole[1:], whole[:-1] + bytes([whole[-1] ^ 1])):
+        kept.write_bytes(damaged)
+        with pytest.raises(EvaluatorError, match=kept.name) as caught:
+            embed(digits.images[:1], pixels, FeatureCache(tmp_path))
+        assert caught.value.code == "cache-damaged"
 
 
 def test_nothing_half_written_stays(digits: Digits, pixels: PixelBackbone, tmp_path: Path) -> None:
     embed(digits.images[:10], pixels, FeatureCache(tmp_path))
-    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".npy"}
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".feature"}

@@ -11,9 +11,9 @@ from rich.markup import escape
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from imprimatur.core.errors import BadInput, ImprimaturError
+from imprimatur.core.errors import BadInput, ImprimaturError, Refused
 from imprimatur.core.terminal import err, print_json
-from imprimatur_evaluators.errors import EvaluatorError
+from imprimatur_evaluators.errors import BadImage, EvaluatorError, TooFew
 
 COMMANDS = {
     "demo": "demo.commands",
@@ -27,6 +27,7 @@ COMMANDS = {
     "dataset": "datasets.commands",
     "weights": "evaluation.weights_commands",
     "evaluate": "evaluation.commands",
+    "score": "evaluation.score_commands",
     "policy": "policy.commands",
     "decide": "release.commands",
     "approve": "release.commands",
@@ -86,9 +87,10 @@ def main() -> None:
         _tell(error)
         sys.exit(error.exit_status)
     except EvaluatorError as error:
-        wrong = BadInput(error.code, error.message, **error.facts)
-        _tell(wrong)
-        sys.exit(wrong.exit_status)
+        kind = Refused if isinstance(error, BadImage | TooFew) else BadInput
+        told = kind(error.code, error.message, **error.facts)
+        _tell(told)
+        sys.exit(told.exit_status)
 
 
 def _tell(error: ImprimaturError) -> None:
