@@ -20,7 +20,8 @@ def test_a_suite_says_what_is_made_and_measured() -> None:
     assert (suite.name, suite.version, suite.backbone) == ("tiny", 1, "tiny-clip")
     assert (suite.steps, suite.guidance, suite.batch) == (2, 2.0, 4)
     assert suite.sets == (ImageSet("conditional", "conditional", 18), ImageSet("neutral", "neutral", 22))
-    assert [metric.name for metric in suite.metrics][-2:] == ["disparity", "similarity"]
+    assert [metric.name for metric in suite.metrics][-2:] == ["disparity/tiny-clip", "similarity/tiny-clip"]
+    assert suite.backbones == ("tiny-clip",)
     assert suite.metrics[-1].options == {"false_positive_rate": 0.01}
 
 
@@ -34,10 +35,21 @@ def test_the_digest_is_the_documents_and_not_the_texts() -> None:
     assert parse(SUITE.replace("steps: 2", "steps: 3")).digest != parse(SUITE).digest
 
 
+def test_a_metric_may_name_its_own_backbone_or_a_published_score() -> None:
+    suite = parse(
+        SUITE.replace(
+            "name: frechet, images: conditional", "name: frechet, images: conditional, backbone: other"
+        ).replace("name: kernel, images", "name: kid, images")
+    )
+
+    assert [metric.name for metric in suite.metrics][:2] == ["frechet/other", "kid"]
+    assert suite.backbones == ("inception-2015", "other", "tiny-clip")
+
+
 def test_the_demos_suite_is_readable() -> None:
     suite = parse((files("imprimatur.demo") / "digits-suite.yaml").read_text())
 
-    assert [metric.name for metric in suite.metrics] == [
+    assert [metric.statistic for metric in suite.metrics] == [
         "frechet",
         "kernel",
         "density",
@@ -46,7 +58,7 @@ def test_the_demos_suite_is_readable() -> None:
         "disparity",
         "similarity",
     ]
-    target = next(metric.options["target"] for metric in suite.metrics if metric.name == "disparity")
+    target = next(metric.options["target"] for metric in suite.metrics if metric.statistic == "disparity")
     assert isinstance(target, Mapping)
     assert set(target.values()) == {0.1}
 
@@ -69,9 +81,18 @@ def test_the_demos_suite_is_readable() -> None:
         (", protected: protected", "", "datasets.protected: this key is missing"),
         ("images_per_prompt: 18", "images_per_prompt: -1", "sets.conditional.images_per_prompt: got -1"),
         ("  neutral: {", "  all: {", "sets.all: got a mapping with group, images_per_prompt (expected another name"),
-        ("name: frechet, images: conditional", "name: fid, images: conditional", "metrics[0].name: got 'fid'"),
+        (
+            "name: frechet, images: conditional",
+            "name: fidelity, images: conditional",
+            "metrics[0].name: got 'fidelity'",
+        ),
+        (
+            "name: frechet, images: conditional",
+            "name: fid, images: conditional, backbone: tiny-clip",
+            "metrics[0].backbone: got 'tiny-clip' (expected nothing: fid is measured on inception-2015)",
+        ),
         ("name: frechet, images: conditional", "name: frechet, images: none", "metrics[0].images: got 'none'"),
-        ("name: kernel", "name: frechet", "metrics[1].name: got 'frechet' (expected each metric once)"),
+        ("name: kernel", "name: frechet", "metrics[1].name: got 'frechet/tiny-clip' (expected each metric once)"),
         ("name: kernel,", "name: kernel, k: 3,", "metrics[1].k: this key is not known"),
         ('"1": 0.5', '"1": 0.6', "metrics[5].target: got a mapping with 0, 1 (expected shares that add up to 1"),
         (', target: {"0": 0.5, "1": 0.5}', "", "metrics[5].target: this key is missing"),

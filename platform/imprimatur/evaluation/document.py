@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from imprimatur.core.digests import digest_of_json
 from imprimatur.core.errors import BadInput
 from imprimatur.core.strict_yaml import load
 from imprimatur.evaluation.model import ImageSet, Metric, Role, Suite
+from imprimatur_evaluators.protocols import PUBLISHED, SPECS, Measure, measure_of
 
 CODE = "bad-suite"
 EVERY_SET = "all"
@@ -104,7 +105,7 @@ def from_document(document: Any) -> Suite:
     metadata.keys(frozenset({"name", "version"}), frozenset({"description"}))
     generation.keys(frozenset({"steps", "guidance", "batch"}))
     sets = _sets(root.at("sets"))
-    metrics = _metrics(root.at("metrics"), frozenset(each.name for each in sets))
+    metrics = _metrics(root.at("metrics"), frozenset(each.name for each in sets), root.at("backbone").text())
     return Suite(
         name=_name(metadata.at("name")),
         version=metadata.at("version").integer(1, 1_000_000),
@@ -128,7 +129,7 @@ def _name(part: _Part) -> str:
 
 
 def _datasets(part: _Part, metrics: tuple[Metric, ...]) -> Mapping[str, str]:
-    needed = frozenset({Role.PROMPTS.value}).union(*(_OPTIONS[metric.name].needs for metric in metrics))
+    needed = frozenset({Role.PROMPTS.value}).union(*(SPECS[metric.statistic].needs for metric in metrics))
     part.keys(needed, frozenset(Role) - needed)
     return {role: each.text() for role, each in part.parts().items()}
 
@@ -144,8 +145,8 @@ def _sets(part: _Part) -> tuple[ImageSet, ...]:
     return tuple(found)
 
 
-def _metrics(part: _Part, sets: frozenset[str]) -> tuple[Metric, ...]:
-    metrics = tuple(_metric(each, sets) for each in part.items())
+def _metrics(part: _Part, sets: frozenset[str], backbone: str) -> tuple[Metric, ...]:
+    metrics = tuple(_metric(each, sets, backbone) for each in part.items())
     names = [metric.name for metric in metrics]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -153,23 +154,35 @@ def _metrics(part: _Part, sets: frozenset[str]) -> tuple[Metric, ...]:
     return metrics
 
 
-def _metric(part: _Part, sets: frozenset[str]) -> Metric:
+def _metric(part: _Part, sets: frozenset[str], backbone: str) -> Metric:
     if not isinstance(part.value, dict):
         part.refuse("a mapping with name and images")
     name, images = part.at("name"), part.at("images")
-    if name.value not in _OPTIONS:
-        name.refuse(f"one of {', '.join(sorted(_OPTIONS))}")
-    known = _OPTIONS[name.value]
-    part.keys(frozenset({"name", "images"}) | known.required.keys(), frozenset(known.optional))
+    measure = _measure(name, part.at("backbone"), backbone)
+    known = _OPTIONS.get(measure.statistic, _Known())
+    part.keys(frozenset({"name", "images"}) | known.required.keys(), frozenset({"backbone", *known.optional}))
     if images.value not in sets | {EVERY_SET}:
         images.refuse(f"one of {', '.join(sorted(sets | {EVERY_SET}))}")
     checks = {**known.required, **known.optional}
     options = {key: check(part.at(key)) for key, check in checks.items() if key in part.value}
-    return Metric(name.value, images.value, options)
+    return Metric(measure.name, images.value, options, measure.statistic, measure.backbone)
+
+
+def _measure(name: _Part, own: _Part, backbone: str) -> Measure:
+    """What the name means on its own backbone, else on that of the suite; a published name has one already."""
+    if name.value not in {*SPECS, *PUBLISHED}:
+        name.refuse(f"one of {', '.join(sorted({*SPECS, *PUBLISHED}))}")
+    if own.value is not None and name.value in PUBLISHED:
+        own.refuse(f"nothing: {name.value} is measured on {PUBLISHED[name.value].backbone}")
+    return measure_of(str(name.value), backbone if own.value is None else own.text())
 
 
 def _rate(part: _Part) -> float:
     return part.number(1e-6, 0.5)
+
+
+def _scale(part: _Part) -> float:
+    return part.number(1e-6, 1e6)
 
 
 def _neighbours(part: _Part) -> int:
@@ -199,26 +212,24 @@ def _target(part: _Part) -> str | dict[str, float]:
 
 @dataclass(frozen=True)
 class _Known:
-    """What a metric may be told, what it must be told, and which datasets it looks at."""
+    """What a metric must be told, and what it may be told."""
 
-    needs: frozenset[str]
-    required: Mapping[str, Callable[[_Part], Any]]
-    optional: Mapping[str, Callable[[_Part], Any]]
+    required: Mapping[str, Callable[[_Part], Any]] = field(default_factory=dict)
+    optional: Mapping[str, Callable[[_Part], Any]] = field(default_factory=dict)
 
 
-_REALS = frozenset({Role.REFERENCE.value})
-_WORKS = frozenset({Role.CALIBRATION.value, Role.PROTECTED.value})
-_NOTHING: frozenset[str] = frozenset()
+_NEIGHBOURS = _Known({}, {"k": _neighbours})
 _OPTIONS: Mapping[str, _Known] = {
-    "frechet": _Known(_REALS, {}, {}),
-    "kernel": _Known(_REALS, {}, {}),
-    "density": _Known(_REALS, {}, {"k": _neighbours}),
-    "coverage": _Known(_REALS, {}, {"k": _neighbours}),
-    "alignment": _Known(_NOTHING, {}, {"prompts": _texts}),
-    "cosine": _Known(_NOTHING, {}, {"prompts": _texts}),
-    "disparity": _Known(_NOTHING, {"target": _target}, {"labels": _captions}),
-    "similarity": _Known(_WORKS, {"false_positive_rate": _rate}, {"pairs": _pairs}),
+    "kernel-rbf": _Known({}, {"sigma": _scale}),
+    "precision": _NEIGHBOURS,
+    "recall": _NEIGHBOURS,
+    "density": _NEIGHBOURS,
+    "coverage": _NEIGHBOURS,
+    "alignment": _Known({}, {"prompts": _texts}),
+    "disparity": _Known({"target": _target}, {"labels": _captions}),
+    "similarity": _Known({"false_positive_rate": _rate}, {"pairs": _pairs}),
 }
+"""The options of the statistics that have some."""
 
 
 def _shown(value: Any) -> str:

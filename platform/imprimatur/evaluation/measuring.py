@@ -97,7 +97,7 @@ class Workshop:
             _requests(suite, prompts),
             _samples(suite, sampled),
             References(**{role.value: _pixels(table) for role, table in tables.items() if role is not Role.PROMPTS}),
-            {suite.backbone: load(suite.backbone, Catalogue(self.weights), device)},
+            {name: load(name, Catalogue(self.weights), device) for name in suite.backbones},
             seed=run.seed,
             cache=FeatureCache(self.features / "embeddings"),
         )
@@ -136,8 +136,7 @@ def _requests(suite: Suite, prompts: Sequence[Prompt]) -> list[MetricRequest]:
         MetricRequest(
             metric.name,
             metric.images,
-            {**defaults.get(metric.name, {}), **metric.options},
-            backbone=suite.backbone,
+            {**defaults.get(metric.statistic, {}), **metric.options},
         )
         for metric in suite.metrics
     ]

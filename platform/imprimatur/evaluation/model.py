@@ -44,11 +44,13 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of a suite, on one image set, with its options."""
+    """One metric of a suite, on one image set and one backbone, with its options; ``name`` is that of its score."""
 
     name: str
     images: str
     options: Mapping[str, Json]
+    statistic: str
+    backbone: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class Suite:
     sets: tuple[ImageSet, ...]
     metrics: tuple[Metric, ...]
     document: Mapping[str, Json]
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """The names of all backbones that some metric needs."""
+        return tuple(sorted({metric.backbone for metric in self.metrics}))
 
 
 @dataclass(frozen=True)

@@ -253,7 +253,11 @@ class Monitor:
 
     def _prompts(self, suite: Suite, evaluation: Evaluation) -> tuple[str, ...]:
         """The prompts that alignment was measured against; none where the suite does not measure it."""
-        sets = {metric.images for metric in suite.metrics if metric.name == ALIGNMENT}
+        sets = {
+            metric.images
+            for metric in suite.metrics
+            if (metric.statistic, metric.backbone) == (ALIGNMENT, suite.backbone)
+        }
         groups = {images.group for images in suite.sets if images.name in sets}
         table = self._datasets.table(self._datasets.by_digest(evaluation.evidence["datasets"][Role.PROMPTS]))
         return tuple(sorted({prompt.text for prompt in prompts_of(table) if prompt.group in groups}))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from imprimatur.policy.model import Bounds, Plain
+from imprimatur_evaluators.protocols import PUBLISHED, SPECS
 
 
 class Kind(StrEnum):
@@ -58,21 +59,10 @@ PLAIN: Mapping[str, Kind] = {
 }
 """Every plain fact. ``data.*`` is about the training data in the lineage and the datasets of the evaluation."""
 
-STATISTICS = (
-    "fid",
-    "kid",
-    "clipscore",
-    "frechet",
-    "kernel",
-    "density",
-    "coverage",
-    "alignment",
-    "disparity",
-    "similarity",
-)
+STATISTICS = (*PUBLISHED, *SPECS)
 """What the first part of a score's name may be."""
 
-SHARES = frozenset({"alignment", "coverage", "similarity"})
+SHARES = frozenset(spec.name for spec in SPECS.values() if spec.share)
 """Statistics that are shares of images, told to people in percent."""
 
 SUFFIXES: Mapping[str, Kind] = {"value": Kind.DOUBLE, "ci_low": Kind.DOUBLE, "ci_high": Kind.DOUBLE, "n": Kind.INT}

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from imprimatur.policy.model import Bounds, Verdict
 from imprimatur.policy.sentences import plain
+from imprimatur_evaluators.protocols import SPECS
 
 VERDICTS: Mapping[Verdict, str] = {
     Verdict.ALLOW: "meets policy",
@@ -23,7 +24,7 @@ RULE_VERDICTS: Mapping[Verdict, str] = {
 }
 """The three words for one requirement."""
 
-_SHARES = frozenset({"alignment", "coverage", "similarity", "fidelity"})
+_SHARES = frozenset(spec.name for spec in SPECS.values() if spec.share)
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,33 @@ class _Statistic:
 
 _PUBLISHED: Mapping[str, _Statistic] = {
     "fid": _Statistic("Image quality", "FID"),
+    "fid-legacy-tensorflow": _Statistic("Image quality", "FID", "resized as TensorFlow 1 did"),
+    "fid-legacy-pytorch": _Statistic("Image quality", "FID", "resized as pytorch-fid does"),
+    "fid-infinity": _Statistic("Image quality", "FID", "extrapolated to infinitely many images"),
     "kid": _Statistic("Image quality, second measure", "KID"),
-    "clipscore": _Statistic("Prompt following", "CLIPScore"),
+    "cmmd": _Statistic("Image quality, second measure", "CMMD"),
+    "fd-dinov2": _Statistic("Image quality", "Frechet distance on DINOv2"),
+    "clipscore": _Statistic("Prompt match", "CLIPScore", "0 to 100"),
+    "clipscore-hessel": _Statistic("Prompt match", "CLIPScore as Hessel et al.", "0 to 2.5"),
+    "hpsv2": _Statistic("Human preference", "HPSv2"),
+    "pickscore": _Statistic("Human preference", "PickScore"),
 }
 """Names that belong to one published network and are given to no other."""
 
 _STATISTICS: Mapping[str, _Statistic] = {
     "frechet": _Statistic("Image quality", "Frechet distance"),
+    "frechet-infinity": _Statistic("Image quality", "Frechet distance", "extrapolated to infinitely many images"),
     "kernel": _Statistic("Image quality, second measure", "kernel distance"),
+    "kernel-rbf": _Statistic("Image quality, second measure", "Gaussian kernel distance"),
+    "precision": _Statistic("Fidelity", "precision", "share of images within reach of a real one"),
+    "recall": _Statistic("Variety", "recall", "share of real images within reach of a generated one"),
     "density": _Statistic("Fidelity", "density"),
     "coverage": _Statistic("Variety", "coverage", "share of real images reached"),
     "alignment": _Statistic("Prompt following", "share of images whose own prompt ranks first"),
     "cosine": _Statistic("Prompt match", "mean cosine of image and prompt", "-1 to 1"),
+    "cosine-x100": _Statistic("Prompt match", "100 x mean cosine of image and prompt", "0 to 100"),
+    "cosine-hessel": _Statistic("Prompt match", "2.5 x mean cosine of image and prompt", "0 to 2.5"),
+    "preference": _Statistic("Human preference", "mean preference"),
     "disparity": _Statistic("Balance", "distance from the target", "0 to 1"),
     "similarity": _Statistic("Look-alikes", "share of images nearer to a protected work than the threshold"),
 }
@@ -92,7 +108,7 @@ def unit_of(name: str) -> str:
     """
     head = name.partition("/")[0]
     if is_share(name):
-        return "% of real images" if head == "coverage" else "% of images"
+        return "% of real images" if head in {"coverage", "recall"} else "% of images"
     if head == "disparity":
         return "distance from the target, 0 to 1"
     statistic = _PUBLISHED.get(head) or _STATISTICS.get(head)
