@@ -53,7 +53,7 @@ def inspect(data: bytes, name: str, limits: Limits | None = None) -> None:
 
 def _acceptable(data: bytes, name: str, bounds: Limits) -> Image.Image:
     if len(data) > bounds.encoded_bytes:
-        raise BadImage("image-too-large", f"{name} holds {len(data)} bytes (expected at most {bounds.encoded_bytes})")
+        raise BadImage("image-too-large", f"{name} holds more than {bounds.encoded_bytes} bytes; shrink it")
     opened = _opened(data, name)
     _check_label(opened, name)
     pixels = opened.width * opened.height

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 
 from imprimatur_evaluators.errors import BadRequest
-from imprimatur_evaluators.spec import Direction, MetricSpec, Need, Published
+from imprimatur_evaluators.spec import Direction, Metric, MetricSpec, Need, Published
 
 FEWEST = 20
 """Images below which the intervals of means and kernels no longer cover what they say."""
+
+GROUP = "imprimatur.metrics"
 
 _REALS = frozenset({Need.REFERENCE})
 _WORKS = frozenset({Need.CALIBRATION, Need.PROTECTED})
@@ -170,7 +173,22 @@ _SPECS = (
     ),
 )
 
-SPECS: Mapping[str, MetricSpec] = {spec.name: spec for spec in _SPECS}
+
+def plugged(own: Collection[str]) -> dict[str, Metric]:
+    """The metrics that installed packages offer, by name; BadRequest 'metric-taken' where ``own`` has the name."""
+    found: dict[str, Metric] = {}
+    for point in entry_points(group=GROUP):
+        metric: Metric = point.load()
+        if metric.spec.name in {*own, *found}:
+            raise BadRequest("metric-taken", f"{point.value} offers '{metric.spec.name}', which there is already")
+        found[metric.spec.name] = metric
+    return found
+
+
+PLUGGED: Mapping[str, Metric] = plugged([spec.name for spec in _SPECS])
+"""The metrics that installed packages offer, by the name of the statistic."""
+
+SPECS: Mapping[str, MetricSpec] = {spec.name: spec for spec in (*_SPECS, *(each.spec for each in PLUGGED.values()))}
 """Every metric by the name of its statistic."""
 
 INCEPTION = "inception-2015"

@@ -7,15 +7,17 @@ that the same picture is the same picture in whichever source, under whichever n
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 
-from imprimatur_evaluators.errors import BadRequest
+from imprimatur_evaluators.errors import BadImage, BadRequest
 from imprimatur_evaluators.images import ENDINGS, Images, Limits, checked, decode, inspect
 
 DEFAULT_LIMITS = Limits()
@@ -66,11 +68,21 @@ class RawPicture:
 
 @dataclass(frozen=True, eq=False)
 class EncodedPicture:
-    """An image that comes as the bytes of a PNG, JPEG or WebP file."""
+    """An image that comes as the bytes of a PNG, JPEG or WebP file, opened when first looked at and read once."""
 
     name: str
-    data: bytes
+    open: Callable[[], IO[bytes] | None]
     limits: Limits = DEFAULT_LIMITS
+
+    @cached_property
+    def data(self) -> bytes:
+        """The bytes, one more than the limit at most; BadImage 'unreadable-image' where they can't be read."""
+        try:
+            opened = self.open()
+            with opened or BytesIO() as stream:
+                return stream.read(self.limits.encoded_bytes + 1)
+        except OSError as error:
+            raise BadImage("unreadable-image", f"{self.name} can't be read: {error.strerror or error}") from error
 
     @property
     def encoding(self) -> str:
@@ -110,15 +122,15 @@ class FolderSource:
     root: Path
     limits: Limits = DEFAULT_LIMITS
 
-    @property
+    @cached_property
     def names(self) -> Sequence[str]:
         """The relative paths of the files with an image's ending."""
         found = (path for path in self.root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def __iter__(self) -> Iterator[Picture]:
-        """The images by path; a file is read when its turn comes."""
-        return (EncodedPicture(name, (self.root / name).read_bytes(), self.limits) for name in self.names)
+        """The images by path; a file is read when it is looked at."""
+        return (EncodedPicture(name, partial(_opened, self.root / name), self.limits) for name in self.names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +140,7 @@ class ParquetSource:
     path: Path
     limits: Limits = DEFAULT_LIMITS
 
-    @property
+    @cached_property
     def names(self) -> Sequence[str]:
         """The column ``name``, or the rows as texts."""
         import pyarrow.parquet as pq
@@ -149,7 +161,7 @@ class ParquetSource:
         names = iter(self.names)
         for batch in pq.ParquetFile(self.path).iter_batches(batch_size=64, columns=["image"]):
             for data in batch.column("image").to_pylist():
-                yield EncodedPicture(next(names), data or b"", self.limits)
+                yield EncodedPicture(next(names), partial(BytesIO, data or b""), self.limits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +171,7 @@ class TarSource:
     shards: tuple[Path, ...]
     limits: Limits = DEFAULT_LIMITS
 
-    @property
+    @cached_property
     def names(self) -> Sequence[str]:
         """``shard:member`` for each image."""
         return [f"{shard.name}:{member.name}" for shard in self.shards for member in _members(shard)]
@@ -170,9 +182,11 @@ class TarSource:
             with tarfile.open(shard) as opened:
                 for member in opened:
                     if _is_image(member):
-                        handle = opened.extractfile(member)
-                        data = handle.read(self.limits.encoded_bytes + 1) if handle is not None else b""
-                        yield EncodedPicture(f"{shard.name}:{member.name}", data, self.limits)
+                        picture = EncodedPicture(
+                            f"{shard.name}:{member.name}", partial(opened.extractfile, member), self.limits
+                        )
+                        _ = picture.data  # read in turn: a tar is one stream, and closed before others look
+                        yield picture
 
 
 def source_of(where: Path | str | Images | Source, limits: Limits | None = None) -> Source:
@@ -201,6 +215,10 @@ def _on_disk(path: Path, limits: Limits) -> Source:
     if path.name.endswith(_TARS):
         return TarSource((path,), limits)
     raise BadRequest("unknown-source", f"{path} is no folder, .parquet or .tar file")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
 def _members(shard: Path) -> list[tarfile.TarInfo]:

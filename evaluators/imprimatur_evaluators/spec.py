@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from math import inf
@@ -80,6 +80,17 @@ class MetricSpec:
     def words(self, options: Mapping[str, Any]) -> str:
         """The protocol with these options, or the defaults, in it."""
         return f"{self.protocol.format(**{**self.options, **options})}; 95% interval for {self.estimand}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric from outside: what it declares, and what computes it from ``scoring.model.Inputs``.
+
+    A package offers one under the entry-point group ``imprimatur.metrics``.
+    """
+
+    spec: MetricSpec
+    compute: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)

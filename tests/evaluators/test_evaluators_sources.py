@@ -15,8 +15,8 @@ from PIL import Image
 
 from imprimatur_evaluators.errors import BadImage, BadRequest
 from imprimatur_evaluators.features import Embedder, FeatureCache
-from imprimatur_evaluators.images import Images
-from imprimatur_evaluators.sources import Source, source_of
+from imprimatur_evaluators.images import Images, Limits
+from imprimatur_evaluators.sources import EncodedPicture, Source, source_of
 from imprimatur_evaluators.suite import MetricRequest, References, Sample, measure
 
 from .conftest import Digits, PixelBackbone
@@ -153,6 +153,28 @@ def test_images_of_different_sizes_come_in_one_source(pixels: PixelBackbone, tmp
     for row, (height, width) in enumerate(sizes):
         (tmp_path / f"{row}.png").write_bytes(_png(np.full((height, width, 3), 7, dtype=np.uint8)))
     assert [picture.pixels().shape[:2] for picture in source_of(tmp_path)] == sizes
+
+
+def test_a_file_that_cannot_be_read_is_named(digits: Digits, pixels: PixelBackbone, tmp_path: Path) -> None:
+    folder = _folder(digits.images[:5], tmp_path)
+    source = source_of(folder)
+    gone = folder / source.names[2]
+    gone.unlink()
+    with pytest.raises(BadImage, match=gone.name) as caught:
+        Embedder().embed(source, [pixels])
+    assert caught.value.code == "unreadable-image"
+    (skipped,) = Embedder(skip_bad=True).embed(source, [pixels]).skipped
+    assert (skipped.index, skipped.name) == (2, source.names[2])
+
+
+def test_no_more_of_a_file_is_read_than_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "long.png").write_bytes(b"\0" * 5000)
+    (picture,) = source_of(tmp_path, Limits(encoded_bytes=100))
+    with pytest.raises(BadImage, match=r"long\.png") as caught:
+        picture.pixels()
+    assert caught.value.code == "image-too-large"
+    assert isinstance(picture, EncodedPicture)
+    assert len(picture.data) == 101
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from imprimatur_evaluators.protocols import PLUGGED
 from imprimatur_evaluators.scoring import alignment, bias, lookalikes, quality
 from imprimatur_evaluators.scoring.model import Compute
 
@@ -12,5 +13,6 @@ COMPUTED: Mapping[str, Compute] = {
     **alignment.METRICS,
     **bias.METRICS,
     **lookalikes.METRICS,
+    **{name: metric.compute for name, metric in PLUGGED.items()},
 }
 """What computes each statistic of ``protocols.SPECS``."""
