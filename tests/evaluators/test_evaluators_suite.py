@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imprimatur_evaluators import features
 from imprimatur_evaluators.errors import BadRequest, TooFew
 from imprimatur_evaluators.features import FeatureCache, image_features
 from imprimatur_evaluators.images import Images
@@ -120,6 +121,20 @@ def test_the_cache_does_not_change_a_score(
     warm = _measured(samples, references, pixels, cache=FeatureCache(tmp_path))
     assert plain.scores == cold.scores == warm.scores
     assert pixels.asked == asked
+
+
+@pytest.mark.parametrize(("chunk", "workers"), [(1, 1), (7, 3), (1000, 2)])
+def test_neither_batches_nor_workers_change_a_score(
+    samples: dict[str, Sample],
+    references: References,
+    pixels: PixelBackbone,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
+    workers: int,
+) -> None:
+    plain = _measured(samples, references, pixels)
+    monkeypatch.setattr(features, "CHUNK", chunk)
+    assert _measured(samples, references, pixels, workers=workers).scores == plain.scores
 
 
 def test_each_set_is_embedded_once_for_all_metrics(
