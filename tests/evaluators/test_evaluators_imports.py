@@ -29,6 +29,7 @@ _WITHOUT_TORCH = (
     "imprimatur_evaluators.features",
     "imprimatur_evaluators.backbones.catalogue",
     "imprimatur_evaluators.statistics.frechet",
+    "imprimatur_evaluators.statistics.frechet_estimates",
     "imprimatur_evaluators.statistics.kernel",
     "imprimatur_evaluators.statistics.manifold",
     "imprimatur_evaluators.statistics.alignment",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from imprimatur_evaluators.metrics import FrechetDistance, KernelDistance, RetrievalAccuracy
-from imprimatur_evaluators.statistics.frechet import Moments, frechet_distance
+from imprimatur_evaluators.statistics import Moments, frechet_distance
 from imprimatur_evaluators.statistics.kernel import kernel_distance
 
 WIDTH = 6

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from imprimatur_evaluators.statistics.frechet import Moments, frechet_distance
+from imprimatur_evaluators.statistics.frechet import frechet_distance
+from imprimatur_evaluators.statistics.moments import Moments
 
 
 class FrechetDistance(Metric):

@@ -8,9 +8,19 @@ from imprimatur_evaluators.errors import require_count
 from imprimatur_evaluators.protocols import FEWEST
 from imprimatur_evaluators.scoring.model import Compute, Inputs
 from imprimatur_evaluators.spec import Need
-from imprimatur_evaluators.statistics import frechet, kernel, manifold
+from imprimatur_evaluators.statistics import cmmd, kernel_distance
 from imprimatur_evaluators.statistics.arrays import Array
+from imprimatur_evaluators.statistics.frechet_estimates import (
+    frechet_distance_infinity,
+    frechet_estimate,
+    frechet_infinity_needs,
+    frechet_needs,
+)
 from imprimatur_evaluators.statistics.intervals import Estimate
+from imprimatur_evaluators.statistics.manifold import Neighbourhoods, neighbourhoods
+
+_PUBLISHED_K = frozenset({3, 5})
+"""The numbers of neighbours that are published; they are worked out together."""
 
 
 def _reference(inputs: Inputs, needed: int) -> Array:
@@ -22,27 +32,41 @@ def _reference(inputs: Inputs, needed: int) -> Array:
 
 
 def _frechet(inputs: Inputs) -> Estimate:
-    real = _reference(inputs, frechet.frechet_needs(inputs.backbone.width))
-    return frechet.frechet_estimate(real, inputs.sample.features, seed=inputs.seed)
+    real = _reference(inputs, frechet_needs(inputs.backbone.width))
+    return frechet_estimate(real, inputs.sample.features, seed=inputs.seed)
+
+
+def _frechet_infinity(inputs: Inputs) -> Estimate:
+    real = _reference(inputs, frechet_infinity_needs(inputs.backbone.width))
+    return frechet_distance_infinity(real, inputs.sample.features, seed=inputs.seed)
 
 
 def _kernel(inputs: Inputs) -> Estimate:
-    return kernel.kernel_distance(_reference(inputs, FEWEST), inputs.sample.features)
+    return kernel_distance(_reference(inputs, FEWEST), inputs.sample.features)
 
 
-def _manifold(inputs: Inputs) -> manifold.DensityCoverage:
-    """One comparison for one k, however many of its scores are asked for."""
+def _kernel_rbf(inputs: Inputs) -> Estimate:
+    return cmmd(_reference(inputs, FEWEST), inputs.sample.features, float(inputs.option("sigma")))
+
+
+def _neighbourhoods(inputs: Inputs) -> Neighbourhoods:
+    """One comparison of both sets, however many of its scores are asked for."""
     k = int(inputs.option("k"))
     real = _reference(inputs, max(FEWEST, k + 1))
-    found: manifold.DensityCoverage = inputs.once(
-        ("manifold", k), lambda: manifold.density_coverage(real, inputs.sample.features, k)
+    ks = _PUBLISHED_K if k in _PUBLISHED_K else frozenset({k})
+    found: Mapping[int, Neighbourhoods] = inputs.once(
+        ("neighbourhoods", ks), lambda: neighbourhoods(real, inputs.sample.features, sorted(ks), seed=inputs.seed)
     )
-    return found
+    return found[k]
 
 
 METRICS: Mapping[str, Compute] = {
     "frechet": _frechet,
+    "frechet-infinity": _frechet_infinity,
     "kernel": _kernel,
-    "density": lambda inputs: _manifold(inputs).density,
-    "coverage": lambda inputs: _manifold(inputs).coverage,
+    "kernel-rbf": _kernel_rbf,
+    "precision": lambda inputs: _neighbourhoods(inputs).precision,
+    "recall": lambda inputs: _neighbourhoods(inputs).recall,
+    "density": lambda inputs: _neighbourhoods(inputs).density,
+    "coverage": lambda inputs: _neighbourhoods(inputs).coverage,
 }

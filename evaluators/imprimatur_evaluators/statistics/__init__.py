@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from imprimatur_evaluators.statistics.frechet import Moments, frechet_distance
-from imprimatur_evaluators.statistics.kernel import kernel_distance
-from imprimatur_evaluators.statistics.manifold import density_coverage
+from imprimatur_evaluators.statistics.frechet import Reference, frechet_distance
+from imprimatur_evaluators.statistics.frechet_estimates import frechet_distance_infinity, frechet_estimate
+from imprimatur_evaluators.statistics.kernel import cmmd, kernel_distance
+from imprimatur_evaluators.statistics.manifold import precision_recall_density_coverage
+from imprimatur_evaluators.statistics.moments import Moments
 
-__all__ = ["Moments", "density_coverage", "frechet_distance", "kernel_distance"]
+__all__ = [
+    "Moments",
+    "Reference",
+    "cmmd",
+    "frechet_distance",
+    "frechet_distance_infinity",
+    "frechet_estimate",
+    "kernel_distance",
+    "precision_recall_density_coverage",
+]

@@ -60,6 +60,18 @@ def binomial_share(hits: int, n: int, level: float = LEVEL) -> Estimate:
     return Estimate(hits / n, clopper_pearson(hits, n, level), n, hits / n)
 
 
+def wilson(share: float, n: float, level: float = LEVEL) -> Interval:
+    """The score interval of a binomial share of ``n`` observations, or of what they are worth (Wilson, 1927).
+
+    >>> round(wilson(1.0, 100).low, 4), wilson(1.0, 100).high
+    (0.963, 1.0)
+    """
+    z = normal_quantile(level)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    margin = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return Interval(float(max(min(centre - margin, share), 0.0)), float(min(max(centre + margin, share), 1.0)))
+
+
 def student_mean(values: Array, level: float = LEVEL) -> Estimate:
     """The mean of independent values [n] with Student's interval; n >= 2."""
     n = len(values)
@@ -77,9 +89,14 @@ def jackknife_variance(left_out: Array) -> float:
     return float((n - 1) / n * np.square(left_out - left_out.mean()).sum())
 
 
+def normal_quantile(level: float = LEVEL) -> float:
+    """How many standard deviations the interval of a normal statistic reaches to either side."""
+    return float(stats.norm.isf((1 - level) / 2))
+
+
 def normal(value: float, variance: float, level: float = LEVEL) -> Interval:
     """The interval of a normal statistic around ``value``."""
-    margin = float(stats.norm.isf((1 - level) / 2) * np.sqrt(variance))
+    margin = normal_quantile(level) * float(np.sqrt(variance))
     return Interval(value - margin, value + margin)
 
 
