@@ -8,5 +8,6 @@ from __future__ import annotations
 from imprimatur_evaluators.metrics.alignment import RetrievalAccuracy
 from imprimatur_evaluators.metrics.frechet import FrechetDistance
 from imprimatur_evaluators.metrics.kernel import KernelDistance
+from imprimatur_evaluators.metrics.similarity import SimilarityShare
 
-__all__ = ["FrechetDistance", "KernelDistance", "RetrievalAccuracy"]
+__all__ = ["FrechetDistance", "KernelDistance", "RetrievalAccuracy", "SimilarityShare"]
