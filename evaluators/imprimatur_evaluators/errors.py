@@ -4,6 +4,7 @@
     |-- BadImage     bytes are no acceptable image, or an array does not hold images
     |-- BadRequest   an unknown metric, a missing set or an option that makes no sense
     |-- TooFew       fewer images than the metric needs; ``facts`` says how many it needs
+    |-- BadIndex     an index of protected works is missing, changed, or another backbone's
     `-- BadWeights   weights are unknown, changed, or not in a format that is loaded
 
 Every error carries a stable ``code`` and a sentence that says what was found, what was expected, what to do next.
@@ -32,6 +33,10 @@ class BadRequest(EvaluatorError):
 
 class TooFew(EvaluatorError):
     """There are fewer images than the metric needs."""
+
+
+class BadIndex(EvaluatorError):
+    """The index of protected works is missing, was changed, or belongs to another backbone."""
 
 
 class BadWeights(EvaluatorError):

@@ -35,6 +35,10 @@ _WITHOUT_TORCH = (
     "imprimatur_evaluators.statistics.alignment",
     "imprimatur_evaluators.statistics.disparity",
     "imprimatur_evaluators.statistics.similarity",
+    "imprimatur_evaluators.statistics.background",
+    "imprimatur_evaluators.statistics.extraction",
+    "imprimatur_evaluators.works",
+    "imprimatur_evaluators.backbones.pdq",
 )
 _WITH_TORCH = (
     "imprimatur_evaluators.backbones.open_clip_model",
@@ -46,7 +50,9 @@ _WITH_TORCH = (
 @pytest.mark.parametrize(
     ("blocked", "modules"),
     [
-        pytest.param({"torch", "torchvision", "open_clip", "faiss", "imprimatur"}, _WITHOUT_TORCH, id="without torch"),
+        pytest.param(
+            {"torch", "torchvision", "open_clip", "faiss", "pdqhash", "imprimatur"}, _WITHOUT_TORCH, id="without torch"
+        ),
         pytest.param({"imprimatur"}, _WITH_TORCH, id="without the platform"),
     ],
 )

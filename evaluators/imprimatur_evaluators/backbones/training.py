@@ -1,8 +1,8 @@
 """Training a small joint image and text network: a supervised contrastive loss over captions and over images.
 
 With few captions the usual contrastive loss would push apart images that share one, so every image is told from the
-*different* captions only. A second term asks each image to be found again among the others after small changes:
-it keeps what tells two images of one caption apart, without which no copy could be recognised.
+*different* captions only. A second term asks each image, as it is, to be found by a copy with small changes among the
+others' copies: it keeps what tells two images of one caption apart, without which no copy could be recognised.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Recipe:
     """How a small network is trained."""
 
     batch: int = 64
-    rate: float = 3e-3
+    rate: float = 6e-3
     weight_decay: float = 0.02
-    instance_weight: float = 1.0
+    instance_weight: float = 3.0
     instance_scale: float = 10.0
     largest_scale: float = 30.0
 
@@ -102,7 +102,8 @@ class _Run:
         return float(loss.detach())
 
     def _loss(self, chosen: Tensor) -> Tensor:
-        views = torch.cat([varied(self.images[chosen], self.generator) for _ in range(2)])
+        originals = self.images[chosen]
+        views = torch.cat([originals, varied(originals, self.generator)])
         features = self.model.encode_image(views, normalize=True)
         prompts = self.model.encode_text(self.prompts, normalize=True)
         scale = self.model.logit_scale.exp().clamp(max=self.recipe.largest_scale)

@@ -9,5 +9,12 @@ from imprimatur_evaluators.metrics.alignment import RetrievalAccuracy
 from imprimatur_evaluators.metrics.frechet import FrechetDistance
 from imprimatur_evaluators.metrics.kernel import KernelDistance
 from imprimatur_evaluators.metrics.manifold import PrecisionRecallDensityCoverage
+from imprimatur_evaluators.metrics.similarity import SimilarityShare
 
-__all__ = ["FrechetDistance", "KernelDistance", "PrecisionRecallDensityCoverage", "RetrievalAccuracy"]
+__all__ = [
+    "FrechetDistance",
+    "KernelDistance",
+    "PrecisionRecallDensityCoverage",
+    "RetrievalAccuracy",
+    "SimilarityShare",
+]
