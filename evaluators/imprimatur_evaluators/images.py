@@ -217,7 +217,8 @@ def _tensorflow_positions(size: int, side: int) -> FloatImages:
 def _pytorch_positions(size: int, side: int) -> FloatImages:
     """Where each of ``size`` outputs is read among ``side`` inputs: centres of pixels aligned."""
     scale = np.float32(side) / np.float32(size)
-    return np.maximum(scale * (np.arange(size, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5), 0)
+    centres: FloatImages = scale * (np.arange(size, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    return centres.clip(0)
 
 
 def _bilinear(image: Picture, size: int, positions: Callable[[int, int], FloatImages]) -> FloatImages:
