@@ -18,7 +18,7 @@ from transformers import CLIPConfig, CLIPModel
 from imprimatur_evaluators.backbones import Catalogue, JointBackbone, load_joint, load_preference
 from imprimatur_evaluators.backbones.open_clip_model import build, tokenizer_of
 from imprimatur_evaluators.backbones.preference import renamed
-from imprimatur_evaluators.backbones.published import SUGGESTED, published
+from imprimatur_evaluators.backbones.published import SHORT_NAMES, published
 from imprimatur_evaluators.errors import BadRequest, BadWeights
 from imprimatur_evaluators.features import image_features
 from imprimatur_evaluators.images import resize
@@ -196,10 +196,11 @@ def test_no_images_and_no_prompts_have_no_features(ours: JointBackbone) -> None:
     assert ours.text_features([]).shape == (0, 24)
 
 
-@pytest.mark.parametrize("name", SUGGESTED)
-def test_the_suggested_models_are_built_from_open_clips_tables(name: str) -> None:
+@pytest.mark.parametrize("name", SHORT_NAMES)
+def test_the_named_models_are_built_from_open_clips_tables(name: str) -> None:
     known = published(name)
-    model, tag = name.removeprefix("open_clip:").split("/")
+    model, tag = SHORT_NAMES[name].removeprefix("open_clip:").split("/")
+    assert known.name == name
     with torch.device("meta"):
         ours = {key: tensor.shape for key, tensor in build(known.config).state_dict().items()}
         theirs = open_clip.create_model(model, device="meta").state_dict()

@@ -21,7 +21,7 @@ from imprimatur_evaluators.images import resize
 from random_states import add_random, pictures, random_state, relative_difference
 
 OPTIONS: dict[str, Any] = {"embed_dim": 48, "depth": 2, "num_heads": 3}
-CONFIG: dict[str, Any] = {**published("dinov2-small").config, "options": OPTIONS}
+CONFIG: dict[str, Any] = {**published("dinov2-vit-s-14").config, "options": OPTIONS}
 
 
 def _network(img_size: int) -> torch.nn.Module:
@@ -113,14 +113,13 @@ def test_a_feature_is_the_same_bit_by_bit_in_any_company(catalogue: Catalogue) -
     assert np.array_equal(together[[9, 3]], image_features(images[[9, 3]], ours))
 
 
-@pytest.mark.parametrize("size", ["small", "base", "large", "giant"])
-def test_the_published_sizes_are_networks_of_timm(size: str) -> None:
-    config = published(f"dinov2-{size}").config
+@pytest.mark.parametrize(("letter", "width"), [("s", 384), ("b", 768), ("l", 1024), ("g", 1536)])
+def test_the_published_sizes_are_networks_of_timm(letter: str, width: int) -> None:
+    config = published(f"dinov2-vit-{letter}-14").config
     with torch.device("meta"):
         network = timm.create_model(config["timm"], num_classes=0, img_size=config["preprocess"]["size"])
-    widths = {"small": 384, "base": 768, "large": 1024, "giant": 1536}
-    assert network.num_features == widths[size]
-    assert network.pos_embed.shape == (1, 257, widths[size])
+    assert network.num_features == width
+    assert network.pos_embed.shape == (1, 257, width)
 
 
 def test_the_authors_own_file_with_its_mask_token_loads_too(state: dict[str, Tensor], tmp_path: Path) -> None:

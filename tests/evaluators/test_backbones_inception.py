@@ -67,7 +67,11 @@ def test_a_feature_is_the_same_bit_by_bit_in_any_company(catalogue: Catalogue) -
 
 
 def test_each_resize_mode_is_a_protocol_of_its_own(catalogue: Catalogue) -> None:
-    clean, old = load("inception-2015", catalogue), load("inception-2015", catalogue, resize="legacy_tensorflow")
+    clean, old = load("inception-2015", catalogue), load("inception-2015:legacy-tensorflow", catalogue)
+    assert (clean.name, old.name) == ("inception-2015", "inception-2015:legacy-tensorflow")
+    asked = load("inception-2015", catalogue, resize="legacy_tensorflow")
+    assert (asked.name, asked.identity) == (old.name, old.identity)
+    assert load("inception-2015", catalogue, resize="clean").identity == clean.identity
     assert clean.weights_digest == old.weights_digest
     assert clean.identity != old.identity
     assert clean.protocol.startswith("clean resize")

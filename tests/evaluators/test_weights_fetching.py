@@ -165,22 +165,22 @@ def test_what_is_there_is_verified_and_not_fetched_again(
     catalogue: Catalogue, server: WeightsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", server.address)
-    path = PUBLISHED["dinov2-small"].addresses[0].removeprefix(server.address)
+    path = PUBLISHED["dinov2-vit-s-14"].addresses[0].removeprefix(server.address)
     server.files[path] = FILE
-    first = fetch("dinov2-small", catalogue)
-    assert fetch("dinov2-small", catalogue) == first
+    first = fetch("dinov2-vit-s-14", catalogue)
+    assert fetch("dinov2-vit-s-14", catalogue) == first
     assert server.asked == [path]
-    fetch("dinov2-small", catalogue, again=True)
+    fetch("dinov2-vit-s-14", catalogue, again=True)
     assert server.asked == [path, path]
     first.path.write_bytes(OTHER)
     with pytest.raises(BadWeights) as caught:
-        fetch("dinov2-small", catalogue)
+        fetch("dinov2-vit-s-14", catalogue)
     assert caught.value.code == "weights-changed"
 
 
 def test_known_weights_are_imported_from_a_folder_by_their_own_name(catalogue: Catalogue, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(FILE)
-    entry = import_published("dinov2-large", tmp_path, catalogue)
+    entry = import_published("dinov2-vit-l-14", tmp_path, catalogue)
     assert (entry.digest, entry.digest_origin, entry.architecture) == (DIGEST, DigestOrigin.IMPORT, "dinov2")
     assert entry.licence == "Apache-2.0"
     with pytest.raises(BadWeights, match=r"HPS_v2_compressed\.pt") as caught:

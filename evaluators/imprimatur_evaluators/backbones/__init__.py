@@ -49,15 +49,16 @@ _LOADERS: Mapping[str, tuple[str, str]] = {
 def load(name: str, catalogue: Catalogue, device: str = "cpu", *, resize: ResizeMode | str | None = None) -> Backbone:
     """The backbone of that name with its verified weights on ``device``, ready to measure with.
 
-    ``resize`` replaces the configuration's resize mode: ``legacy_tensorflow`` for the Inception of old FIDs, say. The
-    identity, the protocol and so every score tell the difference. Raises BadWeights 'no-such-backbone',
-    'weights-missing', 'weights-changed', 'unknown-architecture', 'weights-do-not-fit' or 'executable-weights', and
-    BadRequest 'unknown-resize-mode'.
+    ``resize`` replaces the configuration's resize mode, and so does the mode's name after a colon: the Inception of old
+    FIDs is ``inception-2015:legacy-tensorflow``. Its name, identity and protocol, and so every score, tell which it is.
+    Raises BadWeights 'no-such-backbone', 'weights-missing', 'weights-changed', 'unknown-architecture',
+    'weights-do-not-fit' or 'executable-weights', and BadRequest 'unknown-resize-mode'.
     """
+    name, mode = _split(name, catalogue)
     entry = catalogue.entry(name)
     loader = _loader(entry)
-    if resize is not None:
-        entry = _resized(entry, ResizeMode.parse(resize))
+    if resize is not None or mode is not None:
+        entry = _resized(entry, ResizeMode.parse(resize or mode or ""))
     return loader(entry, catalogue.read(name), device)
 
 
@@ -94,6 +95,17 @@ def _loader(entry: Entry) -> Loader:
     )
 
 
+def _split(name: str, catalogue: Catalogue) -> tuple[str, str | None]:
+    """The name in the catalogue, and the resize mode that follows it, if any."""
+    base, colon, mode = name.rpartition(":")
+    known = {entry.name for entry in catalogue.entries()}
+    return (base, mode.replace("-", "_")) if colon and name not in known and base in known else (name, None)
+
+
 def _resized(entry: Entry, mode: ResizeMode) -> Entry:
     how = {**entry.config["preprocess"], "mode": mode.value}
-    return replace(entry, config={**entry.config, "preprocess": how})
+    if how == entry.config["preprocess"]:
+        return entry
+    return replace(
+        entry, name=f"{entry.name}:{mode.value.replace('_', '-')}", config={**entry.config, "preprocess": how}
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -67,10 +67,10 @@ def _address(file: str) -> str:
     return f"{hub}/{repository}/resolve/{revision or 'main'}/{name}"
 
 
-def _dinov2(size: str) -> Published:
+def _dinov2(letter: str, size: str) -> Published:
     network = f"vit_{size}_patch14_dinov2"
     return Published(
-        name=f"dinov2-{size}",
+        name=f"dinov2-vit-{letter}-14",
         architecture="dinov2",
         files=(f"hub:timm/{network}.lvd142m/model.safetensors",),
         licence="Apache-2.0",
@@ -110,7 +110,10 @@ _TABLE = (
         digest="sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         settings={"preprocess": {"size": 299, "mode": "clean", "mean": 128, "std": 128, "scale": 1}},
     ),
-    *(_dinov2(size) for size in ("small", "base", "large", "giant")),
+    _dinov2("s", "small"),
+    _dinov2("b", "base"),
+    _dinov2("l", "large"),
+    _dinov2("g", "giant"),
     Published(
         name="sscd-disc-mixup",
         architecture="sscd",
@@ -130,25 +133,29 @@ _TABLE = (
         settings={**_VIT_H_14, "preprocess": {"size": 224, "mode": "clip", **_CLIP}},
     ),
 )
-PUBLISHED: Mapping[str, Published] = {published.name: published for published in _TABLE}
-"""The known weights by name. Any ``open_clip:MODEL/TAG`` is known as well."""
+PUBLISHED: Mapping[str, Published] = {one.name: one for one in _TABLE}
+"""The known weights by name, other than those of open_clip."""
 
-SUGGESTED = tuple(
-    OPEN_CLIP + name
-    for name in ("ViT-L-14-336/openai", "ViT-L-14/openai", "ViT-B-32/openai", "ViT-H-14/laion2b_s32b_b79k")
-)
-"""The open_clip models that published scores rest on, the first for CMMD and the others for CLIPScore."""
+SHORT_NAMES: Mapping[str, str] = {
+    "openai-clip-vit-l-14-336": f"{OPEN_CLIP}ViT-L-14-336/openai",
+    "openai-clip-vit-l-14": f"{OPEN_CLIP}ViT-L-14/openai",
+    "openai-clip-vit-b-16": f"{OPEN_CLIP}ViT-B-16/openai",
+    "openai-clip-vit-b-32": f"{OPEN_CLIP}ViT-B-32/openai",
+    "laion-clip-vit-h-14": f"{OPEN_CLIP}ViT-H-14/laion2b_s32b_b79k",
+}
+"""The open_clip models that published scores rest on, by the names that those scores call them; the first for CMMD."""
 
 
 def published(name: str) -> Published:
     """The known weights of that name; BadWeights 'no-such-weights' or, of open_clip's, 'tokenizer-not-included'."""
-    if name.startswith(OPEN_CLIP):
+    if name in PUBLISHED:
+        return PUBLISHED[name]
+    own = SHORT_NAMES.get(name, name)
+    if own.startswith(OPEN_CLIP):
         from imprimatur_evaluators.backbones.open_clip_tables import published_by_open_clip
 
-        return published_by_open_clip(name)
-    if name not in PUBLISHED:
-        known = ", ".join(PUBLISHED)
-        raise BadWeights(
-            "no-such-weights", f"no published weights are known as '{name}' (known: {known}, {OPEN_CLIP}MODEL/TAG)"
-        )
-    return PUBLISHED[name]
+        return replace(published_by_open_clip(own), name=name)
+    known = ", ".join((*PUBLISHED, *SHORT_NAMES))
+    raise BadWeights(
+        "no-such-weights", f"no published weights are known as '{name}' (known: {known}, {OPEN_CLIP}MODEL/TAG)"
+    )
