@@ -16,7 +16,7 @@ from imprimatur.core.terminal import out, print_json, print_table, progress
 from imprimatur_evaluators.backbones.catalogue import Catalogue, Entry
 from imprimatur_evaluators.backbones.fetching import fetch as fetch_weights
 from imprimatur_evaluators.backbones.fetching import import_published
-from imprimatur_evaluators.backbones.published import PUBLISHED, SUGGESTED, Published
+from imprimatur_evaluators.backbones.published import OPEN_CLIP, PUBLISHED, SHORT_NAMES, Published
 
 app = typer.Typer(name="weights", help="Weights of the networks that scores rest on.", no_args_is_help=True)
 
@@ -36,20 +36,21 @@ def list_(as_json: AsJson = False) -> None:
     entries = _catalogue().entries()
     here = {entry.name for entry in entries}
     others = [known for name, known in PUBLISHED.items() if name not in here]
-    suggested = [name for name in SUGGESTED if name not in here]
+    short_names = {name: own for name, own in SHORT_NAMES.items() if name not in here}
     if as_json:
         print_json(
             {
                 "weights": [_document(entry) for entry in entries],
-                "known": [_known(known) for known in others] + [{"name": name} for name in suggested],
+                "known": [_known(known) for known in others]
+                + [{"name": name, "architecture": "open-clip", "source": own} for name, own in short_names.items()],
             }
         )
         return
-    rows = [(e.name, e.architecture, short(e.digest), str(e.digest_origin), e.licence, e.source) for e in entries]
-    print_table("Weights in the catalogue", ("name", "architecture", "sha256", "digest", "licence", "source"), rows)
-    known_rows = [(k.name, k.architecture, short(k.digest) if k.digest else "-", k.licence, k.source) for k in others]
-    known_rows += [(name, "open-clip", "-", "see its model card", "any MODEL/TAG of open_clip") for name in suggested]
-    print_table("Known, to be fetched", ("name", "architecture", "published sha256", "licence", "source"), known_rows)
+    rows = [(e.name, short(e.digest), str(e.digest_origin), e.licence, e.source) for e in entries]
+    print_table("Weights in the catalogue", ("name", "sha256", "vouched for by", "licence", "source"), rows)
+    known_rows = [(k.name, short(k.digest) if k.digest else "-", k.licence, k.source) for k in others]
+    known_rows += [(name, "-", "MIT", own) for name, own in short_names.items()]
+    print_table("Known, to be fetched", ("name", "published sha256", "licence", "source"), known_rows)
 
 
 @app.command()
@@ -107,6 +108,11 @@ def _catalogue() -> Catalogue:
 
 
 def _own(name: str, file: Path, config: Path, licence: str | None, source: str | None) -> Entry:
+    if name in PUBLISHED or name in SHORT_NAMES or name.startswith(OPEN_CLIP):
+        raise BadInput(
+            "reserved-name",
+            f"'{name}' is the name of published weights, which scores with published names rest on; give yours another",
+        )
     if licence is None or source is None:
         raise BadInput(
             "no-provenance", f"weights of your own need a licence and a source (add --licence and --source to '{name}')"
