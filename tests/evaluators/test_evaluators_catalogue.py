@@ -1,7 +1,8 @@
-"""The catalogue keeps safetensors by digest and refuses a file that was changed."""
+"""The catalogue keeps weights by digest, refuses a file that was changed, and takes loaders from other packages."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from imprimatur_evaluators.backbones import Catalogue, load
+from imprimatur_evaluators.backbones import Catalogue, DigestOrigin, load
 from imprimatur_evaluators.errors import BadWeights
 
 CONFIG: dict[str, Any] = {"architecture": "open-clip", "embed_dim": 4, "layers": [1, 2]}
@@ -68,18 +69,6 @@ def test_the_identity_covers_the_configuration(catalogue: Catalogue, weights: Pa
     assert other.identity != catalogue.entry("small").identity
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\x80\x04pickle", b"PK\x03\x04" + b"\0" * 40, (2).to_bytes(8, "little") + b"[]"]
-)
-def test_anything_but_safetensors_is_refused(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "model.bin"
-    path.write_bytes(data)
-    with pytest.raises(BadWeights) as caught:
-        Catalogue(tmp_path / "weights").add("bad", path, CONFIG, licence="none", source="none")
-    assert caught.value.code == "not-safetensors"
-    assert Catalogue(tmp_path / "weights").entries() == []
-
-
 def test_a_configuration_names_its_architecture(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(BadWeights) as caught:
         Catalogue(tmp_path / "weights").add("bad", weights, {}, licence="none", source="none")
@@ -91,3 +80,45 @@ def test_an_unknown_architecture_is_not_loaded(catalogue: Catalogue, weights: Pa
     with pytest.raises(BadWeights) as caught:
         load("odd", catalogue)
     assert caught.value.code == "unknown-architecture"
+
+
+def test_an_index_from_before_formats_and_origins_is_still_read(catalogue: Catalogue) -> None:
+    index = catalogue.root / "catalogue.json"
+    documents = json.loads(index.read_text())
+    for document in documents.values():
+        del document["format"], document["digest_origin"]
+    index.write_text(json.dumps(documents))
+    assert catalogue.verify("small").digest_origin is DigestOrigin.IMPORT
+
+
+def test_nothing_half_written_stays(catalogue: Catalogue, weights: Path) -> None:
+    before = sorted(path.name for path in catalogue.root.iterdir())
+    with catalogue.incoming() as incoming:
+        incoming.write(b"half")
+        assert incoming.path.exists()
+    assert sorted(path.name for path in catalogue.root.iterdir()) == before
+
+
+PLUGIN = """
+class Sized:
+    def __init__(self, entry, weights, device):
+        self.name, self.width, self.device = entry.name, len(weights), device
+
+def load(entry, weights, device):
+    return Sized(entry, weights, device)
+"""
+
+
+def test_another_package_plugs_in_an_architecture(
+    catalogue: Catalogue, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "plugged_backbone.py").write_text(PLUGIN)
+    folder = tmp_path / "site" / "plugged-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[imprimatur.backbones]\nsized = plugged_backbone:load\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    catalogue.add("theirs", weights, {"architecture": "sized"}, licence="none", source="none")
+    found = load("theirs", catalogue, "cpu")
+    assert found.width == weights.stat().st_size

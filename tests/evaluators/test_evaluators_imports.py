@@ -28,6 +28,8 @@ _WITHOUT_TORCH = (
     "imprimatur_evaluators.images",
     "imprimatur_evaluators.features",
     "imprimatur_evaluators.backbones.catalogue",
+    "imprimatur_evaluators.backbones.fetching",
+    "imprimatur_evaluators.backbones.published",
     "imprimatur_evaluators.statistics.frechet",
     "imprimatur_evaluators.statistics.frechet_estimates",
     "imprimatur_evaluators.statistics.kernel",
@@ -42,6 +44,10 @@ _WITHOUT_TORCH = (
 )
 _WITH_TORCH = (
     "imprimatur_evaluators.backbones.open_clip_model",
+    "imprimatur_evaluators.backbones.dinov2",
+    "imprimatur_evaluators.backbones.inception",
+    "imprimatur_evaluators.backbones.preference",
+    "imprimatur_evaluators.backbones.sscd",
     "imprimatur_evaluators.backbones.training",
     "imprimatur_evaluators.metrics",
 )

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from imprimatur_evaluators.backbones import Catalogue, JointBackbone, load
+from imprimatur_evaluators.backbones import Catalogue, JointBackbone, load, load_joint
 from imprimatur_evaluators.backbones.open_clip_model import SMALL_DIGITS, build, tokenizer_of
+from imprimatur_evaluators.backbones.tokenizer import WordTokenizer
 from imprimatur_evaluators.backbones.training import train
 from imprimatur_evaluators.errors import BadRequest, BadWeights
 from imprimatur_evaluators.features import image_features
@@ -33,7 +34,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 
 @pytest.fixture(scope="module")
 def clip(catalogue: Catalogue) -> JointBackbone:
-    return load("digits-clip", catalogue)
+    return load_joint("digits-clip", catalogue)
 
 
 def test_held_out_digits_find_their_caption(clip: JointBackbone, enlarged: Digits) -> None:
@@ -82,6 +83,7 @@ def test_every_image_needs_a_caption(enlarged: Digits) -> None:
 
 def test_a_long_prompt_keeps_its_end_and_is_counted() -> None:
     tokenizer = tokenizer_of(SMALL_DIGITS)
+    assert isinstance(tokenizer, WordTokenizer)
     long = "a handwritten digit a handwritten digit seven seven seven"
     (row,) = tokenizer.encode([long])
     assert row[-1] == tokenizer.size - 1 == row.max()

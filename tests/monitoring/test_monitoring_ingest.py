@@ -16,7 +16,7 @@ from imprimatur.costs.model import Kind
 from imprimatur.monitoring.service import Ingested
 from imprimatur.monitoring.tables import ServedImageRow
 from imprimatur.serving.spool import spool_files
-from imprimatur_evaluators.backbones import Catalogue, load
+from imprimatur_evaluators.backbones import Catalogue, load_joint
 from imprimatur_evaluators.features import image_features
 from imprimatur_evaluators.images import decode
 from imprimatur_evaluators.statistics.alignment import matches
@@ -70,7 +70,7 @@ def test_a_line_that_is_no_record_is_audited_and_stops_nothing(stage: MonitorSta
 def test_an_image_scores_as_the_gates_own_statistics_say(stage: MonitorStage) -> None:
     stage.serve(3)
     assert stage.monitor.ingest() == Ingested(3, 0, 3)
-    backbone = load("tiny-clip", Catalogue(stage.settings.weights))
+    backbone = load_joint("tiny-clip", Catalogue(stage.settings.weights))
     prompts = ["a handwritten one", "a handwritten zero"]
     columns = (ServedImageRow.image, ServedImageRow.cosine, ServedImageRow.margin, ServedImageRow.weights_digest)
     with stage.rooms.log.database.reading() as session:

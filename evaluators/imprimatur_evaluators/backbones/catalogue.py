@@ -1,24 +1,39 @@
-"""The catalogue of weights: safetensors files by digest, each with architecture, configuration, licence and source.
+"""The catalogue of weights: files by digest, each with architecture, configuration, licence and source.
 
-The digest is verified on every load, so that a file changed afterwards is refused by name. No torch here.
+The digest is of the file as it came, and is verified on every load, so that a file changed afterwards is refused by
+name. No torch here, and no network: ``fetching`` brings files in.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from imprimatur_evaluators.backbones.formats import Format, format_of
 from imprimatur_evaluators.errors import BadWeights
 
 _INDEX = "catalogue.json"
-_LARGEST_HEADER = 100_000_000
+_CHUNK = 1 << 20
+
+
+class DigestOrigin(StrEnum):
+    """Who vouches for a digest."""
+
+    PUBLISHED = "published"
+    """The authors, or those who hand the weights out."""
+    FIRST_FETCH = "first-fetch"
+    """Nobody but us: it was recorded when the file first came from its source, and every later one must equal it."""
+    IMPORT = "import"
+    """Whoever brought the file."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,8 @@ class Entry:
     source: str
     path: Path
     config: Mapping[str, Any]
+    format: Format = Format.SAFETENSORS
+    digest_origin: DigestOrigin = DigestOrigin.IMPORT
 
     @property
     def identity(self) -> str:
@@ -40,29 +57,94 @@ class Entry:
         return f"sha256:{sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}"
 
 
+class Incoming:
+    """A file that is being written into the catalogue: hashed as it comes, and kept only when asked."""
+
+    def __init__(self, opened: IO[bytes], path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._opened = opened
+        self._hash = sha256()
+
+    def write(self, chunk: bytes) -> None:
+        """Append ``chunk``."""
+        self._opened.write(chunk)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def finish(self) -> str:
+        """The digest of all that was written, once it is on the disk."""
+        self._opened.flush()
+        os.fsync(self._opened.fileno())
+        return f"sha256:{self._hash.hexdigest()}"
+
+
 class Catalogue:
     """The weights under ``root``: an index ``catalogue.json`` beside files that are named by their digest."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def add(self, name: str, weights_file: Path, config: Mapping[str, Any], *, licence: str, source: str) -> Entry:
-        """The entry under which a copy of ``weights_file`` (safetensors) is kept; an entry of that name is replaced.
+    def add(
+        self,
+        name: str,
+        weights_file: Path,
+        config: Mapping[str, Any],
+        *,
+        licence: str,
+        source: str,
+        digest_origin: DigestOrigin = DigestOrigin.IMPORT,
+        expected: str | None = None,
+    ) -> Entry:
+        """The entry under which a copy of ``weights_file`` is kept; an entry of that name is replaced.
 
-        ``config`` names its ``architecture`` and is what that architecture is built from.
+        ``config`` names its ``architecture`` and is what that architecture is built from. Where ``expected`` is a
+        digest, the file must have it. Raises BadWeights 'no-architecture', 'weights-missing', 'unknown-format',
+        'executable-weights' or 'digest-differs'; then nothing is kept.
         """
+        if not weights_file.is_file():
+            raise BadWeights("weights-missing", f"there is no file {weights_file}")
+        with self.incoming() as incoming, weights_file.open("rb") as opened:
+            while chunk := opened.read(_CHUNK):
+                incoming.write(chunk)
+            check_digest(name, incoming.finish(), expected, str(weights_file))
+            return self.keep(name, incoming, config, licence=licence, source=source, digest_origin=digest_origin)
+
+    @contextmanager
+    def incoming(self) -> Iterator[Incoming]:
+        """A file to write weights into; it is gone afterwards unless ``keep`` was called."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.root, prefix="incoming-", delete=False) as part:
+            path = Path(part.name)
+            try:
+                yield Incoming(part, path)
+            finally:
+                path.unlink(missing_ok=True)
+
+    def keep(
+        self,
+        name: str,
+        incoming: Incoming,
+        config: Mapping[str, Any],
+        *,
+        licence: str,
+        source: str,
+        digest_origin: DigestOrigin,
+    ) -> Entry:
+        """The entry under which what came in is kept, once its format is one that is loaded; see ``add``."""
         if "architecture" not in config:
             raise BadWeights(
                 "no-architecture", f"the configuration of '{name}' names no architecture (got {sorted(config)})"
             )
-        _check_format(weights_file)
-        digest = _digest_of(weights_file)
-        self.root.mkdir(parents=True, exist_ok=True)
-        self._copy(weights_file, self._path(digest))
+        digest = incoming.finish()
+        kind = format_of(incoming.path)
+        os.replace(incoming.path, self._path(digest, kind))
         documents = self._documents()
         documents[name] = {
             "config": json.loads(json.dumps(dict(config))),
             "digest": digest,
+            "digest_origin": digest_origin.value,
+            "format": kind.value,
             "licence": licence,
             "source": source,
         }
@@ -79,28 +161,28 @@ class Catalogue:
         if name not in documents:
             known = ", ".join(sorted(documents)) or "none"
             raise BadWeights(
-                "no-such-backbone", f"the catalogue holds no backbone '{name}' (it holds: {known}); add it first"
+                "no-such-backbone",
+                f"the catalogue holds no backbone '{name}' (it holds: {known}); fetch or import it first",
             )
         return self._parse(name, documents[name])
 
     def verify(self, name: str) -> Entry:
         """The entry, once its file has been read and has the digest recorded; otherwise BadWeights names the file."""
-        self.read(name)
-        return self.entry(name)
-
-    def read(self, name: str) -> bytes:
-        """The verified bytes of the weights: what is returned is what was hashed."""
         entry = self.entry(name)
-        if not entry.path.is_file():
-            raise BadWeights("weights-missing", f"the weights of '{name}' are not at {entry.path}; add them again")
-        data = entry.path.read_bytes()
-        found = f"sha256:{sha256(data).hexdigest()}"
-        if found != entry.digest:
-            raise BadWeights(
-                "weights-changed",
-                f"{entry.path} was changed after it was added as '{name}' "
-                f"(got {found}, expected {entry.digest}); add it again",
-            )
+        hashed = sha256()
+        with _opened(entry) as opened:
+            while chunk := opened.read(_CHUNK):
+                hashed.update(chunk)
+        _check_unchanged(entry, hashed.hexdigest())
+        return entry
+
+    def read(self, name: str) -> bytearray:
+        """The verified bytes of the weights: what is returned is what was hashed. Tensors may be views of them."""
+        entry = self.entry(name)
+        with _opened(entry) as opened:
+            data = bytearray(os.fstat(opened.fileno()).st_size)
+            opened.readinto(data)
+        _check_unchanged(entry, sha256(data).hexdigest())
         return data
 
     def _documents(self) -> dict[str, Any]:
@@ -112,23 +194,21 @@ class Catalogue:
 
     def _parse(self, name: str, document: Mapping[str, Any]) -> Entry:
         config = document["config"]
+        kind = Format(document.get("format", Format.SAFETENSORS))
         return Entry(
             name=name,
             architecture=config["architecture"],
             digest=document["digest"],
             licence=document["licence"],
             source=document["source"],
-            path=self._path(document["digest"]),
+            path=self._path(document["digest"], kind),
             config=config,
+            format=kind,
+            digest_origin=DigestOrigin(document.get("digest_origin", DigestOrigin.IMPORT)),
         )
 
-    def _path(self, digest: str) -> Path:
-        return self.root / f"{digest.removeprefix('sha256:')}.safetensors"
-
-    def _copy(self, source: Path, target: Path) -> None:
-        with tempfile.NamedTemporaryFile(dir=self.root, delete=False) as part, source.open("rb") as opened:
-            shutil.copyfileobj(opened, part)
-        os.replace(part.name, target)
+    def _path(self, digest: str, kind: Format) -> Path:
+        return self.root / f"{digest.removeprefix('sha256:')}.{kind.value}"
 
     def _replace(self, name: str, data: bytes) -> None:
         with tempfile.NamedTemporaryFile(dir=self.root, delete=False) as part:
@@ -136,26 +216,31 @@ class Catalogue:
         os.replace(part.name, self.root / name)
 
 
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as opened:
-        hashed = sha256()
-        while chunk := opened.read(1 << 20):
-            hashed.update(chunk)
-    return f"sha256:{hashed.hexdigest()}"
-
-
-def _check_format(path: Path) -> None:
-    """Nothing where the file opens as safetensors do: the length of a JSON header, and that header."""
-    if not path.is_file():
-        raise BadWeights("weights-missing", f"there is no file {path}")
-    with path.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        header = opened.read(length) if length <= min(path.stat().st_size, _LARGEST_HEADER) else b""
-    try:
-        tensors = json.loads(header)
-    except ValueError as error:
+def check_digest(name: str, found: str, expected: str | None, where: str) -> None:
+    """Nothing where ``expected`` is None or equals ``found``; otherwise BadWeights 'digest-differs'."""
+    if expected is not None and found != expected:
         raise BadWeights(
-            "not-safetensors", f"{path} is not safetensors, the only format that is loaded; convert it"
+            "digest-differs",
+            f"{where} is not the '{name}' that is known (got {found}, expected {expected}); nothing was kept",
+            found=found,
+            expected=expected,
+        )
+
+
+def _opened(entry: Entry) -> BufferedReader:
+    try:
+        return entry.path.open("rb")
+    except FileNotFoundError as error:
+        raise BadWeights(
+            "weights-missing", f"the weights of '{entry.name}' are not at {entry.path}; fetch or import them again"
         ) from error
-    if not isinstance(tensors, dict):
-        raise BadWeights("not-safetensors", f"{path} has no safetensors header; convert it")
+
+
+def _check_unchanged(entry: Entry, hexdigest: str) -> None:
+    found = f"sha256:{hexdigest}"
+    if found != entry.digest:
+        raise BadWeights(
+            "weights-changed",
+            f"{entry.path} was changed after it was added as '{entry.name}' "
+            f"(got {found}, expected {entry.digest}); fetch or import it again",
+        )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from imprimatur_evaluators.images import Pixels
+from imprimatur_evaluators.images import Pixels, ResizeMode
 from imprimatur_evaluators.statistics.arrays import Array
 
 
@@ -14,7 +14,7 @@ from imprimatur_evaluators.statistics.arrays import Array
 class View:
     """How images come into a network: square, resized to ``size`` by a mode of ``images.resize``."""
 
-    mode: str
+    mode: ResizeMode
     size: int
 
 
@@ -55,6 +55,7 @@ class Backbone(Protocol):
         """
 
 
+@runtime_checkable
 class JointBackbone(Backbone, Protocol):
     """A backbone whose features, of unit length, share a space with those of prompts."""
 
@@ -65,6 +66,7 @@ class JointBackbone(Backbone, Protocol):
         """How many of the prompts are longer than the context and were cut."""
 
 
+@runtime_checkable
 class PreferenceModel(Backbone, Protocol):
     """A backbone that says how much people would prefer an image made for a prompt; higher is better."""
 
@@ -72,6 +74,7 @@ class PreferenceModel(Backbone, Protocol):
         """The preference score [n] of image features [n, width], each with the prompt that it was made for."""
 
 
+@runtime_checkable
 class AttributeClassifier(Backbone, Protocol):
     """A backbone whose features are the probabilities of declared labels."""
 

@@ -1,24 +1,23 @@
-"""open_clip's CLIP from a configuration, as a backbone."""
+"""open_clip's CLIP from a configuration, as a backbone with a text side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from open_clip.model import CLIP
-from safetensors.torch import load as load_tensors
-from torch.nn import functional
+from open_clip.model import CLIP, CustomTextCLIP, convert_to_custom_text_state_dict
+from torch import Tensor
 
+from imprimatur_evaluators.backbones.byte_pairs import BytePairTokenizer
 from imprimatur_evaluators.backbones.catalogue import Entry
-from imprimatur_evaluators.backbones.model import View
-from imprimatur_evaluators.backbones.tokenizer import WordTokenizer
-from imprimatur_evaluators.errors import BadWeights
-from imprimatur_evaluators.images import FloatImages, Images, Pixels, resize
+from imprimatur_evaluators.backbones.network import Network, Preprocess, exact_arithmetic, filled
+from imprimatur_evaluators.backbones.state_dict import StateDict, assembled, state_dict_of
+from imprimatur_evaluators.backbones.tokenizer import Tokenizer, WordTokenizer
+from imprimatur_evaluators.images import FloatImages, Images, resize
 from imprimatur_evaluators.statistics.arrays import Array
-
-BATCH = 64
 
 SMALL_DIGITS: dict[str, Any] = {
     "architecture": "open-clip",
@@ -35,102 +34,113 @@ SMALL_DIGITS: dict[str, Any] = {
 
 
 def build(config: Mapping[str, Any]) -> CLIP:
-    """The network that ``config`` describes, with the random weights of torch's global generator."""
-    tokenizer = tokenizer_of(config)
-    vision = {key: tuple(value) if isinstance(value, list) else value for key, value in config["vision"].items()}
-    return CLIP(config["embed_dim"], vision_cfg=vision, text_cfg={**config["text"], "vocab_size": tokenizer.size})
+    """The network that ``config`` describes, with the random weights of torch's global generator.
+
+    ``embed_dim``, ``vision``, ``text`` and ``quick_gelu`` are open_clip's own. Where there is a ``vocabulary`` the
+    prompts are read by words, and otherwise by CLIP's byte pairs.
+    """
+    text = dict(config["text"])
+    if "vocabulary" in config:
+        text["vocab_size"] = _words(config).size
+    kind = CustomTextCLIP if config.get("custom_text", False) else CLIP
+    others = {name: config[name] for name in ("quick_gelu", "init_logit_bias") if name in config}
+    model = kind(config["embed_dim"], vision_cfg=_tuples(config["vision"]), text_cfg=text, **others)
+    _fill_mask(model if kind is CLIP else model.text)
+    return model
 
 
-def tokenizer_of(config: Mapping[str, Any]) -> WordTokenizer:
-    """The tokenizer over the configuration's vocabulary."""
+def _tuples(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+
+
+def _fill_mask(text: Any) -> None:
+    """Have the causal mask, which no file holds, in memory even where the network is built without any."""
+    if text.attn_mask is not None and text.attn_mask.is_meta:
+        side = text.attn_mask.shape[0]
+        mask = torch.full((side, side), float("-inf"), device="cpu").triu_(1)
+        text.register_buffer("attn_mask", mask, persistent=False)
+
+
+def tokenizer_of(config: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of the configuration: by its words where it has a vocabulary, otherwise CLIP's byte pairs."""
+    if "vocabulary" in config:
+        return _words(config)
+    return _byte_pairs(config["text"].get("context_length", 77))
+
+
+def _words(config: Mapping[str, Any]) -> WordTokenizer:
     return WordTokenizer(tuple(config["vocabulary"]), config["text"]["context_length"])
 
 
-def preprocess(images: Images, config: Mapping[str, Any]) -> torch.Tensor:
+@lru_cache(maxsize=4)
+def _byte_pairs(context_length: int) -> BytePairTokenizer:
+    return BytePairTokenizer(context_length)
+
+
+def preprocess(images: Images, config: Mapping[str, Any]) -> Tensor:
     """Images [n, h, w, 3] as the network's input [n, 3, size, size]: resized, scaled to 0..1, then normalised."""
-    how = config["preprocess"]
-    return normalised(resize(images, how["size"], how["mode"]), config)
+    view = Preprocess.parse(config).view
+    return normalised(resize(images, view.size, view.mode), config)
 
 
-def normalised(pixels: FloatImages, config: Mapping[str, Any]) -> torch.Tensor:
+def normalised(pixels: FloatImages, config: Mapping[str, Any]) -> Tensor:
     """Resized pixels [n, size, size, 3] as the network's input [n, 3, size, size], scaled to 0..1 and normalised."""
-    how = config["preprocess"]
-    ready: torch.Tensor = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - how["mean"]) / how["std"]
-    return ready
+    return Preprocess.parse(config).normalised(pixels)
 
 
-def tokens(prompts: Sequence[str], config: Mapping[str, Any]) -> torch.Tensor:
+def tokens(prompts: Sequence[str], config: Mapping[str, Any]) -> Tensor:
     """Prompts as token numbers [n, context length]."""
     return torch.from_numpy(tokenizer_of(config).encode(prompts))
 
 
-class OpenClipBackbone:
-    """A frozen CLIP on a device; see ``Backbone`` for what it promises."""
+class OpenClipBackbone(Network):
+    """A frozen CLIP on a device; see ``JointBackbone`` for what it promises."""
+
+    _module: CLIP
 
     def __init__(self, entry: Entry, model: CLIP, device: str) -> None:
-        self.name = entry.name
-        self.weights_digest = entry.digest
-        self.identity = entry.identity
+        super().__init__(entry, model, device)
         self._config = entry.config
-        self._model = model.to(device).eval()
-        self._device = device
-
-    @classmethod
-    def from_bytes(cls, entry: Entry, weights: bytes, device: str) -> OpenClipBackbone:
-        """The backbone with weights from verified safetensors bytes; BadWeights where they do not fit."""
-        model = build(entry.config)
-        try:
-            model.load_state_dict(load_tensors(weights))
-        except RuntimeError as error:
-            raise BadWeights(
-                "weights-do-not-fit", f"the weights of '{entry.name}' do not fit its configuration: {error}"
-            ) from error
-        return cls(entry, model, device)
-
-    @property
-    def protocol(self) -> str:
-        """How images get in, in words."""
-        how = self._config["preprocess"]
-        return (
-            f"{how['mode']} to {how['size']}x{how['size']} per channel in float, normalised by mean {how['mean']} "
-            f"and deviation {how['std']}, unit length; configuration {self.identity[7:19]}"
-        )
-
-    @property
-    def view(self) -> View:
-        """The size and mode of the configuration."""
-        how = self._config["preprocess"]
-        return View(how["mode"], how["size"])
+        self._tokenizer = tokenizer_of(entry.config)
 
     @property
     def width(self) -> int:
         """How many numbers a feature has."""
         return int(self._config["embed_dim"])
 
-    def features(self, pixels: Sequence[Pixels]) -> Array:
-        """Features [n, d] of unit length; batches are filled to one fixed size, so that none depends on the others."""
-        parts = [self._embedded(pixels[top : top + BATCH]) for top in range(0, len(pixels), BATCH)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.width))
-
     def text_features(self, prompts: Sequence[str]) -> Array:
         """Features [m, d] of unit length; a prompt longer than the context is cut and keeps its end."""
-        with torch.inference_mode():
-            features = self._model.encode_text(tokens(prompts, self._config).to(self._device))
-        return _unit(features)
+        tops = range(0, len(prompts), self._batch)
+        parts = [self._text_features(prompts[top : top + self._batch]) for top in tops]
+        return np.concatenate(parts) if parts else np.zeros((0, self.width))
 
     def truncated(self, prompts: Sequence[str]) -> int:
         """How many of the prompts are longer than the context and were cut."""
-        return tokenizer_of(self._config).truncated(prompts)
+        return self._tokenizer.truncated(prompts)
 
-    def _embedded(self, pixels: Sequence[Pixels]) -> Array:
-        batch = normalised(np.stack(pixels).astype(np.float32), self._config)
-        batch = functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, BATCH - len(pixels)))
-        with torch.inference_mode():
-            features = self._model.encode_image(batch.to(self._device))
-        return _unit(features)[: len(pixels)]
+    def _text_features(self, prompts: Sequence[str]) -> Array:
+        numbers = filled(torch.from_numpy(self._tokenizer.encode(prompts)), self._batch)
+        with exact_arithmetic():
+            return self._numbers(self._module.encode_text(numbers.to(self._device)), len(prompts))
+
+    def _embedded(self, batch: Tensor) -> Tensor:
+        features: Tensor = self._module.encode_image(batch)
+        return features
 
 
-def _unit(features: torch.Tensor) -> Array:
-    rows = features.double().cpu().numpy()
-    unit: Array = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit
+def load(entry: Entry, weights: bytearray, device: str) -> OpenClipBackbone:
+    """The backbone with these weights; BadWeights 'weights-do-not-fit'."""
+    return OpenClipBackbone(entry, network(entry, state_dict_of(entry, weights)), device)
+
+
+def network(entry: Entry, state: StateDict) -> CLIP:
+    """The network of the entry's configuration with these tensors; BadWeights 'weights-do-not-fit'.
+
+    Files differ in two harmless ways: the scale has one axis or none, and the text side has a prefix or none.
+    """
+    if entry.config.get("custom_text", False) and "positional_embedding" in state:
+        state = convert_to_custom_text_state_dict(state)
+    for name in ("logit_scale", "logit_bias"):
+        if name in state:
+            state[name] = state[name].reshape([])
+    return assembled(entry, lambda: build(entry.config), state)

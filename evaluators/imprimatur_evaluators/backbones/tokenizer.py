@@ -1,10 +1,11 @@
-"""Prompts as token numbers, by a vocabulary of whole words that stands in a backbone's configuration. No torch here."""
+"""Prompts as token numbers. No torch here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,21 @@ from numpy.typing import NDArray
 _WORD = re.compile(r"[a-z0-9]+")
 
 
+class Tokenizer(Protocol):
+    """How a joint network reads prompts. A prompt too long is cut before the end token, which is kept."""
+
+    def encode(self, prompts: Sequence[str]) -> NDArray[np.int64]:
+        """Token numbers [prompts, context length]."""
+
+    def truncated(self, prompts: Sequence[str]) -> int:
+        """How many prompts are too long to be read to their end."""
+
+
 @dataclass(frozen=True)
 class WordTokenizer:
-    """Numbers: 0 fills up, 1 is any unknown word, then the vocabulary, start and end; the end has the highest number.
+    """A vocabulary of whole words, which stands in a backbone's configuration.
+
+    Numbers: 0 fills up, 1 is any unknown word, then the vocabulary, start and end; the end has the highest number.
 
     The text tower reads a prompt off at its highest number. A prompt too long is cut before the end, which is kept.
     """

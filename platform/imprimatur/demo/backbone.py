@@ -11,7 +11,7 @@ import numpy as np
 from imprimatur.demo.digits import LICENCE, NAMES, SOURCE, Digits, caption
 from imprimatur.demo.pipeline import seeded
 from imprimatur.demo.training import Watch
-from imprimatur_evaluators.backbones import Catalogue, Entry, load
+from imprimatur_evaluators.backbones import Catalogue, Entry, load_joint
 from imprimatur_evaluators.features import image_features
 
 NAME = "digits-clip"
@@ -50,7 +50,7 @@ def train(
 
 def accuracy(catalogue: Catalogue, digits: Digits, device: str) -> float:
     """The share of real digits whose own caption the stored backbone ranks first among the ten."""
-    backbone = load(NAME, catalogue, device)
+    backbone = load_joint(NAME, catalogue, device)
     captions = backbone.text_features([caption(label) for label in range(len(NAMES))])
     read = (image_features(digits.images, backbone) @ captions.T).argmax(axis=1)
     return float(np.mean(read == digits.labels))

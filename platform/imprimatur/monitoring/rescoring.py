@@ -10,7 +10,7 @@ import numpy as np
 
 from imprimatur.monitoring.store import Measured
 from imprimatur.registry.flavor.loading import resolve_device
-from imprimatur_evaluators.backbones import Catalogue, JointBackbone, load
+from imprimatur_evaluators.backbones import Catalogue, JointBackbone, load_joint
 from imprimatur_evaluators.features import image_features
 from imprimatur_evaluators.images import Images
 from imprimatur_evaluators.statistics.alignment import Matches, matches, mean_cosine, retrieval_accuracy
@@ -55,7 +55,7 @@ class Rescorer:
     def _backbone(self, name: str) -> JointBackbone:
         identity = self._catalogue.entry(name).identity
         if identity not in self._loaded:
-            self._loaded = {identity: load(name, self._catalogue, resolve_device(self._device))}
+            self._loaded = {identity: load_joint(name, self._catalogue, resolve_device(self._device))}
         return self._loaded[identity]
 
 
