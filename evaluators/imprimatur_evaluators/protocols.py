@@ -151,12 +151,36 @@ _SPECS = (
     MetricSpec(
         "disparity",
         Direction.LOWER,
-        "total variation of perceived labels from the target, median-unbiased; inverted multinomial tests",
+        "total variation of perceived labels, certain to {certainty}, from the target, less its bias; bootstrap, "
+        "holding zero where the multinomial test does not reject",
         "the generator's distance from the target",
         "written for this library; see docs/metrics.md",
         high=1.0,
-        options={"labels": (), "target": "uniform", "undeterminable": 0.0},
-        joint=True,
+        options={"labels": (), "target": "uniform", "certainty": 0.0, "confusion": ()},
+        labelled=True,
+    ),
+    MetricSpec(
+        "disparity-by-prompt",
+        Direction.LOWER,
+        "mean over prompts of the total variation of perceived labels from the target, less its bias; two-stage "
+        "bootstrap",
+        "the mean over all prompts that these were drawn from",
+        "written for this library; see docs/metrics.md",
+        high=1.0,
+        options={"labels": (), "target": "uniform", "certainty": 0.0},
+        labelled=True,
+        prompted=True,
+    ),
+    MetricSpec(
+        "undeterminable",
+        Direction.LOWER,
+        "share of images in which no label is told with a certainty of {certainty}",
+        "the generator's share",
+        "written for this library; see docs/metrics.md",
+        high=1.0,
+        options={"labels": (), "target": "uniform", "certainty": 0.0},
+        labelled=True,
+        share=True,
     ),
     MetricSpec(
         "similarity",
@@ -170,6 +194,20 @@ _SPECS = (
         options={"false_positive_rate": 0.01, "pairs": 20},
         fewest=1,
         share=True,
+    ),
+    MetricSpec(
+        "extraction",
+        Direction.LOWER,
+        "share of training captions of which {size} generations are near-identical, and one of them to a training "
+        "image; thresholds at a false-positive rate of {false_positive_rate} on held-out reals",
+        "the share over all captions that these were drawn from",
+        "Carlini et al. (2023)",
+        high=1.0,
+        needs=_WORKS,
+        options={"false_positive_rate": 0.01, "size": 3},
+        fewest=2,
+        share=True,
+        prompted=True,
     ),
 )
 

@@ -10,16 +10,23 @@ from imprimatur_evaluators.spec import Score
 
 @dataclass(frozen=True)
 class Balance:
-    """Labels seen in one prompt's images, against the target; ``p_value`` is Holm-adjusted over the prompts."""
+    """Labels seen in one prompt's images, against the target; ``p_value`` is Holm-adjusted over the prompts.
+
+    ``n`` counts the images in which a label was told, ``undeterminable`` the others; the interval is that of the
+    population's total variation, ``total_variation`` the formula on these images.
+    """
 
     score: str
     images: str
     prompt: str
     labels: tuple[str, ...]
     counts: tuple[int, ...]
+    undeterminable: int
     target: tuple[float, ...]
     n: int
     total_variation: float
+    ci_low: float
+    ci_high: float
     null_expectation: float
     p_value: float
 
@@ -27,6 +34,8 @@ class Balance:
 @dataclass(frozen=True)
 class Pair:
     """A generated image and the protected work nearest to it; ``above`` says whether it is a hit.
+
+    ``p_value`` is the share of held-out real images at least as similar to a work, counted with this one.
 
     ``index`` counts within the sample set ``images`` as it was handed in, ``work`` within the protected works.
     """
@@ -36,6 +45,7 @@ class Pair:
     work: int
     similarity: float
     above: bool
+    p_value: float
     score: str
 
 

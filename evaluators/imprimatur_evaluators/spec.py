@@ -59,7 +59,8 @@ class MetricSpec:
 
     ``options`` are those that it takes, with their defaults (None where there is none); ``protocol`` names them in
     braces. ``version`` rises whenever the same images would give another number. ``share`` says that the value is a
-    share of images; ``joint`` that the backbone must read prompts, ``prompted`` that every image needs its own prompt.
+    share of images; ``joint`` that the backbone must read prompts, ``prompted`` that every image needs its own prompt,
+    ``labelled`` that labels are read, by captions or by a classifier.
     """
 
     name: str
@@ -76,6 +77,7 @@ class MetricSpec:
     share: bool = False
     joint: bool = False
     prompted: bool = False
+    labelled: bool = False
 
     def words(self, options: Mapping[str, Any]) -> str:
         """The protocol with these options, or the defaults, in it."""

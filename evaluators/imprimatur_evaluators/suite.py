@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from imprimatur_evaluators.backbones.model import Backbone, JointBackbone
+from imprimatur_evaluators.backbones.model import AttributeClassifier, Backbone, JointBackbone, PreferenceModel
 from imprimatur_evaluators.errors import BadRequest
 from imprimatur_evaluators.features import Embedded, Embedder, FeatureCache, OnImages
 from imprimatur_evaluators.images import Images
@@ -80,8 +80,17 @@ def _check(asked: Sequence[_Asked], samples: Mapping[str, Sample], backbones: Ma
             raise BadRequest("no-backbone", f"{name} needs the backbone '{one.measure.backbone}' (loaded: {known})")
         if spec.prompted and not all(samples[one.request.images].prompts):
             raise BadRequest("missing-prompts", f"{name} needs the prompt that each image was made for")
-        if spec.joint and not hasattr(backbones[one.measure.backbone], "text_features"):
-            raise BadRequest("no-text-side", f"{name} needs a backbone that reads prompts, such as a CLIP")
+        _check_backbone(one.measure, backbones[one.measure.backbone])
+
+
+def _check_backbone(measure: Measure, backbone: Backbone) -> None:
+    """Nothing where the backbone can do what the statistic asks of it."""
+    if measure.spec.joint and not isinstance(backbone, JointBackbone):
+        raise BadRequest("no-text-side", f"{measure.name} needs a backbone that reads prompts, such as a CLIP")
+    if measure.spec.labelled and not isinstance(backbone, JointBackbone | AttributeClassifier):
+        raise BadRequest("no-labels", f"{measure.name} needs a backbone that reads captions, or a classifier")
+    if measure.statistic == "preference" and not isinstance(backbone, PreferenceModel):
+        raise BadRequest("no-preference", f"{measure.name} needs a model of what people prefer, such as hpsv2")
 
 
 class _Pass:

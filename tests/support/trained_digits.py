@@ -74,9 +74,9 @@ def trained_catalogue(folder: Path) -> Catalogue:
 
 def trained_clip(folder: Path) -> JointBackbone:
     """The trained network, its weights kept under ``folder``."""
-    from imprimatur_evaluators.backbones import load
+    from imprimatur_evaluators.backbones import load_joint
 
-    return load("digits-clip", trained_catalogue(folder))
+    return load_joint("digits-clip", trained_catalogue(folder))
 
 
 def recompressed(images: Images) -> Images:

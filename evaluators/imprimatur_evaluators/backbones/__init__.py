@@ -46,6 +46,10 @@ _LOADERS: Mapping[str, tuple[str, str]] = {
 }
 
 
+_WEIGHTLESS: Mapping[str, tuple[str, str]] = {"pdq": ("pdq", "PdqBackbone")}
+"""What is a backbone by its code alone."""
+
+
 def load(name: str, catalogue: Catalogue, device: str = "cpu", *, resize: ResizeMode | str | None = None) -> Backbone:
     """The backbone of that name with its verified weights on ``device``, ready to measure with.
 
@@ -54,6 +58,10 @@ def load(name: str, catalogue: Catalogue, device: str = "cpu", *, resize: Resize
     Raises BadWeights 'no-such-backbone', 'weights-missing', 'weights-changed', 'unknown-architecture',
     'weights-do-not-fit' or 'executable-weights', and BadRequest 'unknown-resize-mode'.
     """
+    if name in _WEIGHTLESS:
+        module, made = _WEIGHTLESS[name]
+        weightless: Backbone = getattr(import_module(f"{__name__}.{module}"), made)()
+        return weightless
     name, mode = _split(name, catalogue)
     entry = catalogue.entry(name)
     loader = _loader(entry)

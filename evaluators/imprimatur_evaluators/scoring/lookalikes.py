@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,8 @@ from imprimatur_evaluators.scoring.model import Compute, Inputs
 from imprimatur_evaluators.spec import Need
 from imprimatur_evaluators.statistics import similarity
 from imprimatur_evaluators.statistics.arrays import Array
+from imprimatur_evaluators.statistics.background import Background, false_alarms, share_at_rate
+from imprimatur_evaluators.statistics.extraction import calibrate_groups, disjoint_groups, extraction, group_levels
 from imprimatur_evaluators.statistics.intervals import Estimate
 
 _BINS = 40
@@ -22,15 +25,48 @@ def _similarity(inputs: Inputs) -> Estimate:
     inputs.require(1)
     require_count(f"the protected works of {inputs.measure.name}", len(works), 1)
     held_out = similarity.nearest(inputs.real(Need.CALIBRATION), works).similarity
-    threshold = similarity.calibrate(held_out, float(inputs.option("false_positive_rate")))
+    rate = float(inputs.option("false_positive_rate"))
+    background = Background.of(held_out)
+    threshold = background.threshold(rate)
     found = similarity.nearest(inputs.sample.features, works)
-    inputs.evidence.pairs += _pairs(inputs, found, threshold)
+    alarms = false_alarms(found.similarity, threshold)
+    at_rate = share_at_rate(found.similarity, background, rate)
+    inputs.evidence.pairs += _pairs(inputs, found, threshold, background)
     inputs.evidence.similarities.append(_summary(inputs, found.similarity, held_out, threshold))
-    inputs.detail(threshold=threshold.value, false_positive_rate=threshold.false_positive_rate)
+    inputs.detail(
+        threshold=threshold.value,
+        false_positive_rate=threshold.false_positive_rate,
+        expected_false_alarms=alarms.expected,
+        p_value=alarms.p_value,
+        at_rate_low=at_rate.interval.low,
+        at_rate_high=at_rate.interval.high,
+    )
     return similarity.share_above(found.similarity, threshold)
 
 
-def _pairs(inputs: Inputs, found: similarity.Nearest, threshold: similarity.Threshold) -> list[Pair]:
+def _extraction(inputs: Inputs) -> Estimate:
+    """The share of captions extracted; what is normal is measured on groups of held-out images."""
+    works, held_out = inputs.real(Need.PROTECTED), inputs.real(Need.CALIBRATION)
+    rate, size = float(inputs.option("false_positive_rate")), int(inputs.option("size"))
+    seeds = min(Counter(inputs.sample.prompts).values())
+    groups = disjoint_groups([""] * len(held_out), seeds, seed=inputs.seed)
+    alike = calibrate_groups(group_levels(held_out, groups, size), rate) if seeds >= size else 1.0
+    member = similarity.calibrate(similarity.nearest(held_out, works).similarity, rate)
+    found = extraction(
+        inputs.sample.features, inputs.sample.prompts, alike, size=size, training=works, training_threshold=member
+    )
+    inputs.detail(
+        seeds=float(seeds),
+        found=found.found.value,
+        group_threshold=alike if isinstance(alike, float) else alike.value,
+        training_threshold=member.value,
+    )
+    return found.share
+
+
+def _pairs(
+    inputs: Inputs, found: similarity.Nearest, threshold: similarity.Threshold, background: Background
+) -> list[Pair]:
     """The nearest pairs, most similar first."""
     order = np.argsort(-found.similarity, kind="stable")[: int(inputs.option("pairs"))]
     return [
@@ -40,6 +76,7 @@ def _pairs(inputs: Inputs, found: similarity.Nearest, threshold: similarity.Thre
             work=int(found.work[row]),
             similarity=float(found.similarity[row]),
             above=bool(found.similarity[row] > threshold.value),
+            p_value=background.p_value(float(found.similarity[row])),
             score=inputs.measure.name,
         )
         for row in order
@@ -63,4 +100,4 @@ def _summary(inputs: Inputs, generated: Array, held_out: Array, threshold: simil
     )
 
 
-METRICS: Mapping[str, Compute] = {"similarity": _similarity}
+METRICS: Mapping[str, Compute] = {"similarity": _similarity, "extraction": _extraction}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -77,6 +78,22 @@ def student_mean(values: Array, level: float = LEVEL) -> Estimate:
     n = len(values)
     centre = float(values.mean())
     margin = float(stats.t.isf((1 - level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(centre, Interval(centre - margin, centre + margin), n, centre)
+
+
+def stratified_mean(values: Array, strata: Any, level: float = LEVEL) -> Estimate:
+    """The mean of values [n] over fixed strata [n] of two values or more each, with Welch and Satterthwaite's interval.
+
+    Estimand: the mean over these strata, weighted as they are here. What lies between strata does not widen it.
+    """
+    n = len(values)
+    groups = [values[strata == one] for one in np.unique(strata)]
+    parts = np.array([len(group) * group.var(ddof=1) / n**2 for group in groups])
+    centre, variance = float(values.mean()), float(parts.sum())
+    freedom = variance**2 / max(
+        sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True)), 1e-300
+    )
+    margin = float(stats.t.isf((1 - level) / 2, max(freedom, 1.0)) * np.sqrt(variance))
     return Estimate(centre, Interval(centre - margin, centre + margin), n, centre)
 
 

@@ -73,6 +73,7 @@ class EvidenceRoom:
             **self.works.rights[pair.work],
             "similarity": pair.similarity,
             "above": pair.above,
+            "p_value": pair.p_value,
         }
 
     def _image(self, images: str, index: int) -> dict[str, Any]:
@@ -112,8 +113,10 @@ def _balance(report: Report) -> list[dict[str, Any]]:
             "labels": list(each.labels),
             "counts": list(each.counts),
             "target": list(each.target),
+            "undeterminable": each.undeterminable,
             "n": each.n,
             "total_variation": each.total_variation,
+            "interval": [each.ci_low, each.ci_high],
             "null_expectation": each.null_expectation,
             "p_value": each.p_value,
         }
