@@ -68,7 +68,7 @@ def clip_score(found: Matches, own: Any) -> Estimate:
 
 
 def clip_score_hessel(found: Matches, own: Any) -> Estimate:
-    """The mean of 2.5 x cosine, each not below zero: the CLIPScore of Hessel et al. (2021) where features are CLIP's."""
+    """The mean of 2.5 x cosine, each not below zero: CLIPScore of Hessel et al. (2021) where features are CLIP's."""
     return _scaled(mean_over_prompts(np.maximum(found.cosine, 0.0), own), 2.5)
 
 

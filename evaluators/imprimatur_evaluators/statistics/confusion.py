@@ -3,7 +3,8 @@
     shares read = R' shares        R [labels, labels + 1]: row by row what is read where a label is true, last nothing
 
 Solved for the shares by maximum likelihood (expectation maximisation, which stays within shares), as for a
-misclassified multinomial (Tenenbein, 1970). The measured matrix is a sample too: its rows are drawn anew with the counts.
+misclassified multinomial (Tenenbein, 1970). The measured matrix is a sample too: its rows are drawn anew with the
+counts.
 """
 
 from __future__ import annotations

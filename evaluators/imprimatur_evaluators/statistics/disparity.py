@@ -6,10 +6,10 @@
 Lower is better for both; zero means that shares p equal target q. Both are biased upwards: a perfectly fair generator
 shows a total variation of 0.08 at 200 images and ten labels. So the value is corrected for the bias that resampling
 shows, the null expectation stands beside it, and the interval holds zero wherever the exact test against the target
-does not reject. Elsewhere its lower end is that of the bootstrap moved down by twice the bias (of the divergence, by one
-and a half times), its upper end the bootstrap's own (the divergence's moved down by half the bias). Simulated over 2 to
-10 labels and 100 to 300 images this covers 91 to 98% for the total variation and 94 to 99% for the divergence. Estimand:
-the population's distance.
+does not reject. Elsewhere its lower end is that of the bootstrap moved down by twice the bias (of the divergence, by
+one and a half times), its upper end the bootstrap's own (the divergence's moved down by half the bias). Simulated over
+2 to 10 labels and 100 to 300 images this covers 91 to 98% for the total variation and 94 to 99% for the divergence.
+Estimand: the population's distance.
 """
 
 from __future__ import annotations

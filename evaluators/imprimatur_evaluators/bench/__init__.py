@@ -1,0 +1,1 @@
+"""``python -m imprimatur_evaluators.bench``: how fast the library is, as ratios against named peers in one run."""
