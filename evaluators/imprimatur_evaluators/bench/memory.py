@@ -1,4 +1,4 @@
-"""How much memory a statistic needs beside its features, measured in a process of its own."""
+"""How much memory a statistic needs, its features included, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-HEAD = ("statistic", "images a side", "numbers a feature", "memory beside the features (MB)", "seconds")
+HEAD = ("statistic", "images a side", "numbers a feature", "peak memory, features included (MB)", "seconds")
 STATISTICS = ("kernel_distance", "precision_recall_density_coverage")
 
 _PROGRAM = """
@@ -18,9 +18,9 @@ name, n, width = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 rng = np.random.default_rng(0)
 real, generated = rng.standard_normal((n, width)), rng.standard_normal((n, width)) * 1.1
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before, began = peak(), time.perf_counter()
+began = time.perf_counter()
 getattr(statistics, name)(real, generated)
-print(peak() - before, time.perf_counter() - began)
+print(peak(), time.perf_counter() - began)
 """
 
 

@@ -51,8 +51,9 @@ def clip() -> Any:
     from transformers import CLIPConfig, CLIPModel
 
     tower = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 4}
+    ends = {"bos_token_id": _WORDS - 2, "eos_token_id": _WORDS - 1, "pad_token_id": _WORDS - 1}
     config = CLIPConfig(
-        text_config={**tower, "vocab_size": _WORDS, "max_position_embeddings": _CONTEXT, "eos_token_id": _WORDS - 1},
+        text_config={**tower, "vocab_size": _WORDS, "max_position_embeddings": _CONTEXT, **ends},
         vision_config={**tower, "image_size": _SIDE, "patch_size": 8},
         projection_dim=128,
     )

@@ -21,6 +21,8 @@ EPSILON = float(np.finfo(np.float64).eps)
 FAST_PATH_ERROR = 1e-11
 """Largest error of the cross term, relative to the covariances' traces, that the fast path may have."""
 _WIDE = 512
+"""From this width on LAPACK's own routines are called: half the operations, and no product or copy that is not needed.
+Below it numpy does the work; its threads and LAPACK's in turn would wait for each other longer than the work takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,9 @@ def frechet_distance(a: Moments | Reference, b: Moments) -> float:
 
 def cholesky(covariance: Array) -> Array | None:
     """The lower factor L [d, d] with L L' = covariance, None where it is not positive definite in float64."""
+    if len(covariance) >= _WIDE:
+        factor, failed = lapack.dpotrf(covariance, lower=1, clean=1)
+        return None if failed else np.asarray(factor)
     try:
         return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     except np.linalg.LinAlgError:
@@ -63,11 +68,7 @@ def cholesky(covariance: Array) -> Array | None:
 
 
 def whitened(covariance: Array, factor: Array) -> Array:
-    """The lower half of L' S L [d, d] for a lower factor L; what stands above the diagonal is not to be read.
-
-    Wide matrices take LAPACK's own routine, half the operations of two products; narrow ones stay with numpy, whose
-    threads it would make wait.
-    """
+    """The lower half of L' S L [d, d] for a lower factor L; what stands above the diagonal is not to be read."""
     if len(factor) < _WIDE:
         product: Array = factor.T @ covariance @ factor
         return product
@@ -89,13 +90,23 @@ def _fast_cross_term(first: Reference, second: Array) -> float | None:
     """
     if first.factor is None:
         return None
-    spectrum = np.linalg.eigvalsh(whitened(second, first.factor), UPLO="L")
+    spectrum = _spectrum(whitened(second, first.factor))
     error = EPSILON * len(spectrum) * float(spectrum[-1])
     roots = np.sqrt(np.maximum(spectrum, 0.0))
     bound = float(np.minimum(np.sqrt(error), error / np.maximum(roots, EPSILON)).sum())
     if bound > FAST_PATH_ERROR * float(np.trace(first.covariance) + np.trace(second)):
         return None
     return float(roots.sum())
+
+
+def _spectrum(lower: Array) -> Array:
+    """The eigenvalues [d], rising, of the symmetric matrix with this lower half."""
+    if len(lower) < _WIDE:
+        return np.asarray(np.linalg.eigvalsh(lower, UPLO="L"), dtype=np.float64)
+    size, _ = lapack.dsytrd_lwork(len(lower), lower=1)
+    _, diagonal, beside, _, _ = lapack.dsytrd(lower, lower=1, lwork=int(size))
+    spectrum, failed = lapack.dsterf(diagonal, beside)
+    return np.asarray(np.linalg.eigvalsh(lower, UPLO="L") if failed else spectrum, dtype=np.float64)
 
 
 def _rank_cut_cross_term(first: Array, second: Array) -> float:
