@@ -6,7 +6,6 @@ each prompt's distance does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +32,7 @@ class PromptDisparities:
         return min(self.adjusted) <= level
 
 
-def prompt_disparities(counts: Sequence[Any], target: Array, *, seed: int, draws: int = 2000) -> PromptDisparities:
+def prompt_disparities(counts: Any, target: Array, *, seed: int, draws: int = 2000) -> PromptDisparities:
     """The disparities of counts [prompts, labels] from target [labels]; two prompts or more.
 
     Estimand of the mean: the mean distance over all prompts that these were drawn from. Prompts are resampled, then
