@@ -22,7 +22,8 @@ FAST_PATH_ERROR = 1e-11
 """Largest error of the cross term, relative to the covariances' traces, that the fast path may have."""
 _WIDE = 512
 """From this width on LAPACK's own routines are called: half the operations, and no product or copy that is not needed.
-Below it numpy does the work; its threads and LAPACK's in turn would wait for each other longer than the work takes."""
+Below it numpy does the work; its threads and LAPACK's in turn would wait for each other longer than the work takes.
+LAPACK counts by columns: a symmetric matrix is handed over transposed, which spares turning it round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def frechet_distance(a: Moments | Reference, b: Moments) -> float:
 def cholesky(covariance: Array) -> Array | None:
     """The lower factor L [d, d] with L L' = covariance, None where it is not positive definite in float64."""
     if len(covariance) >= _WIDE:
-        factor, failed = lapack.dpotrf(covariance, lower=1, clean=1)
+        factor, failed = lapack.dpotrf(covariance.T, lower=1, clean=1)
         return None if failed else np.asarray(factor)
     try:
         return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
@@ -72,7 +73,7 @@ def whitened(covariance: Array, factor: Array) -> Array:
     if len(factor) < _WIDE:
         product: Array = factor.T @ covariance @ factor
         return product
-    lower, _ = lapack.dsygst(covariance, factor, itype=2, lower=1)
+    lower, _ = lapack.dsygst(covariance.T, factor, itype=2, lower=1)
     return np.asarray(lower)
 
 
