@@ -142,7 +142,7 @@ def _within(a: Array, kernel: Kernel) -> _Block:
             else:
                 sums[left : left + BLOCK] += block.sum(axis=0)
             sums[top : top + BLOCK] += block.sum(axis=1)
-            squares += (1 if top == left else 2) * float(np.vdot(block, block))
+            squares += (1 if top == left else 2) * _squares(block)
     return _Block(sums, sums, squares)
 
 
@@ -153,7 +153,7 @@ def _between(a: Array, b: Array, kernel: Kernel) -> _Block:
             block = kernel(a[top : top + BLOCK], b[left : left + BLOCK])
             rows[top : top + BLOCK] += block.sum(axis=1)
             columns[left : left + BLOCK] += block.sum(axis=0)
-            squares += float(np.vdot(block, block))
+            squares += _squares(block)
     return _Block(rows, columns, squares)
 
 
@@ -172,14 +172,19 @@ def _mean_without(block: _Block) -> Array:
 def _centred_within(block: _Block) -> float:
     """The mean square of the doubly centred kernel over pairs of one set, without bias (Szekely and Rizzo, 2014)."""
     n, rows = block.rows.size, block.rows
-    centred = block.squares - 2 / (n - 2) * float(rows @ rows) + block.total**2 / ((n - 1) * (n - 2))
+    centred = block.squares - 2 / (n - 2) * _squares(rows) + block.total**2 / ((n - 1) * (n - 2))
     return centred / (n * (n - 3))
 
 
 def _centred_across(block: _Block) -> float:
     n, m = block.rows.size, block.columns.size
-    centred = block.squares - float(block.rows @ block.rows) / m - float(block.columns @ block.columns) / n
+    centred = block.squares - _squares(block.rows) / m - _squares(block.columns) / n
     return (centred + block.total**2 / (n * m)) / ((n - 1) * (m - 1))
+
+
+def _squares(values: Array) -> float:
+    """The sum of squares, added up in numpy's own order: BLAS's depends on how many threads it has."""
+    return float(np.square(values).sum())
 
 
 def _unit(rows: Array) -> Array:
