@@ -87,7 +87,10 @@ def test_fewer_images_than_features_keep_nine_digits() -> None:
 def test_both_paths_agree_where_the_fast_one_is_taken() -> None:
     rng = np.random.default_rng(0)
     a, b = (np.cov(rng.normal(size=(400, 30)).T) for _ in range(2))
-    fast = frechet._fast_cross_term(Reference.of(Moments(2, np.zeros(30), a)), b)
+    first, second = (Moments(2, np.zeros(30), covariance) for covariance in (a, b))
+    factor = Reference.of(first).factor
+    assert factor is not None
+    fast = frechet._fast_cross_term(factor, second, frechet.FAST_PATH_ERROR * (first.trace + second.trace))
     assert fast is not None
     assert fast == pytest.approx(frechet._rank_cut_cross_term(a, b), rel=1e-12)
 
@@ -95,9 +98,21 @@ def test_both_paths_agree_where_the_fast_one_is_taken() -> None:
 def test_the_fast_path_declines_a_spectrum_that_it_would_blur() -> None:
     rotation, values = _rotation(256), np.logspace(0, -13, 256)
     covariance = (rotation * values) @ rotation.T
-    reference = Reference.of(Moments(2, np.zeros(256), covariance))
-    assert reference.factor is not None
-    assert frechet._fast_cross_term(reference, covariance) is None
+    moments = Moments(2, np.zeros(256), covariance)
+    factor = Reference.of(moments).factor
+    assert factor is not None
+    assert frechet._fast_cross_term(factor, moments, frechet.FAST_PATH_ERROR * 2 * moments.trace) is None
+
+
+def test_a_wide_distance_writes_over_nothing_that_is_its_callers() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (Moments.from_features(rng.normal(size=(1200, 600))) for _ in range(2))
+    kept = a.scatter.copy(), b.scatter.copy()
+    reference = Reference.of(a)
+    first = frechet_distance(reference, b)
+    assert (first, first) == (frechet_distance(reference, b), frechet_distance(a, b))
+    assert np.array_equal(kept[0], a.scatter)
+    assert np.array_equal(kept[1], b.scatter)
 
 
 def test_a_stored_reference_changes_nothing() -> None:

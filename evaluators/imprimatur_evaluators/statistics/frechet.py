@@ -31,14 +31,12 @@ class Reference:
     """Moments that many others are compared with, their Cholesky factor stored; no factor where there is none."""
 
     moments: Moments
-    covariance: Array
     factor: Array | None
 
     @classmethod
     def of(cls, moments: Moments) -> Reference:
         """The reference with these moments; d^3 / 3 operations that each distance then saves."""
-        covariance = moments.covariance
-        return cls(moments, covariance, cholesky(covariance))
+        return cls(moments, cholesky(moments.covariance))
 
 
 def frechet_distance(a: Moments | Reference, b: Moments) -> float:
@@ -51,16 +49,19 @@ def frechet_distance(a: Moments | Reference, b: Moments) -> float:
     8.0
     """
     first = a if isinstance(a, Reference) else Reference.of(a)
-    second = b.covariance
     step = first.moments.mean - b.mean
-    traces = float(np.trace(first.covariance) + np.trace(second))
-    return max(float(step @ step) + traces - 2 * _cross_term(first, second), 0.0)
+    traces = first.moments.trace + b.trace
+    return max(float(step @ step) + traces - 2 * _cross_term(first, b, FAST_PATH_ERROR * traces), 0.0)
 
 
 def cholesky(covariance: Array) -> Array | None:
-    """The lower factor L [d, d] with L L' = covariance, None where it is not positive definite in float64."""
+    """The lower factor L [d, d] with L L' = covariance, None where it is not positive definite in float64.
+
+    What stands above the diagonal is not to be read. The covariance may be written over: memory that is touched for the
+    first time costs as much as the work itself.
+    """
     if len(covariance) >= _WIDE:
-        factor, failed = lapack.dpotrf(covariance.T, lower=1, clean=1)
+        factor, failed = lapack.dpotrf(covariance.T, lower=1, clean=0, overwrite_a=1)
         return None if failed else np.asarray(factor)
     try:
         return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
@@ -69,45 +70,49 @@ def cholesky(covariance: Array) -> Array | None:
 
 
 def whitened(covariance: Array, factor: Array) -> Array:
-    """The lower half of L' S L [d, d] for a lower factor L; what stands above the diagonal is not to be read."""
+    """The lower half of L' S L [d, d] for a lower factor L; what stands above the diagonal is not to be read.
+
+    The covariance may be written over.
+    """
     if len(factor) < _WIDE:
         product: Array = factor.T @ covariance @ factor
         return product
-    lower, _ = lapack.dsygst(covariance.T, factor, itype=2, lower=1)
+    lower, _ = lapack.dsygst(covariance.T, factor, itype=2, lower=1, overwrite_a=1)
     return np.asarray(lower)
 
 
-def _cross_term(first: Reference, second: Array) -> float:
-    """The nuclear norm of L1' L2, by the fast path where its error is bounded well enough."""
-    fast = None if first.factor is None else _fast_cross_term(first, second)
-    return _rank_cut_cross_term(first.covariance, second) if fast is None else fast
+def _cross_term(first: Reference, second: Moments, allowed: float) -> float:
+    """The nuclear norm of L1' L2: by the fast path where its error is at most ``allowed``."""
+    fast = None if first.factor is None else _fast_cross_term(first.factor, second, allowed)
+    return _rank_cut_cross_term(first.moments.covariance, second.covariance) if fast is None else fast
 
 
-def _fast_cross_term(first: Reference, second: Array) -> float | None:
+def _fast_cross_term(factor: Array, second: Moments, allowed: float) -> float | None:
     """The cross term from the spectrum of L1' S2 L1, or None where it cannot be trusted.
 
     A symmetric solver finds each eigenvalue v up to an error e of the order of eps * max(v), so that its root is off by
     at most min(sqrt(e), e / sqrt(v)).
     """
-    if first.factor is None:
+    spectrum = _spectrum(whitened(second.covariance, factor))
+    if spectrum is None:
         return None
-    spectrum = _spectrum(whitened(second, first.factor))
     error = EPSILON * len(spectrum) * float(spectrum[-1])
     roots = np.sqrt(np.maximum(spectrum, 0.0))
     bound = float(np.minimum(np.sqrt(error), error / np.maximum(roots, EPSILON)).sum())
-    if bound > FAST_PATH_ERROR * float(np.trace(first.covariance) + np.trace(second)):
-        return None
-    return float(roots.sum())
+    return None if bound > allowed else float(roots.sum())
 
 
-def _spectrum(lower: Array) -> Array:
-    """The eigenvalues [d], rising, of the symmetric matrix with this lower half."""
+def _spectrum(lower: Array) -> Array | None:
+    """The eigenvalues [d], rising, of the symmetric matrix with this lower half, which may be written over.
+
+    None where the iteration does not converge.
+    """
     if len(lower) < _WIDE:
         return np.asarray(np.linalg.eigvalsh(lower, UPLO="L"), dtype=np.float64)
     size, _ = lapack.dsytrd_lwork(len(lower), lower=1)
-    _, diagonal, beside, _, _ = lapack.dsytrd(lower, lower=1, lwork=int(size))
+    _, diagonal, beside, _, _ = lapack.dsytrd(lower, lower=1, lwork=int(size), overwrite_a=1)
     spectrum, failed = lapack.dsterf(diagonal, beside)
-    return np.asarray(np.linalg.eigvalsh(lower, UPLO="L") if failed else spectrum, dtype=np.float64)
+    return None if failed else np.asarray(spectrum)
 
 
 def _rank_cut_cross_term(first: Array, second: Array) -> float:

@@ -19,7 +19,7 @@ from scipy.linalg import solve_triangular
 
 from imprimatur_evaluators.errors import require_count
 from imprimatur_evaluators.statistics.arrays import Array, as_array
-from imprimatur_evaluators.statistics.frechet import EPSILON, Reference, cholesky, frechet_distance, whitened
+from imprimatur_evaluators.statistics.frechet import EPSILON, cholesky, frechet_distance, whitened
 from imprimatur_evaluators.statistics.intervals import Estimate, normal
 from imprimatur_evaluators.statistics.moments import Moments
 
@@ -128,17 +128,16 @@ class _Influences:
 
 def _influences(sides: _Sides) -> _Influences:
     """With S1 = L L' and L' S2 L = Q D Q': T = L'^-1 Q D^(1/2) Q' L^-1 from real to generated, its inverse back."""
-    reference = Reference.of(sides.first)
     first = sides.real - sides.first.mean
     second = sides.generated - sides.second.mean
     step = sides.second.mean - sides.first.mean
-    factor = reference.factor
+    factor = cholesky(sides.first.covariance)
     if factor is None:
-        factor = _ridged(reference.covariance)
+        factor = _ridged(sides.first.covariance)
     values, vectors = np.linalg.eigh(whitened(sides.second.covariance, factor), UPLO="L")
     roots = np.sqrt(np.maximum(values, EPSILON * float(values[-1])))
     there = vectors.T @ solve_triangular(factor, first.T, lower=True)
-    back = (second @ factor) @ vectors
+    back = (second @ np.tril(factor)) @ vectors
     carried = np.square(there.T) @ roots
     returned = np.square(back) @ (1 / roots)
     return _Influences(

@@ -40,6 +40,11 @@ class Moments:
         """The unbiased covariance [d, d]; zero where there is one image only."""
         return self.scatter / max(self.n - 1, 1)
 
+    @property
+    def trace(self) -> float:
+        """The trace of the covariance: the features' total variance."""
+        return float(np.trace(self.scatter)) / max(self.n - 1, 1)
+
     def update(self, features: Any) -> Moments:
         """The moments of what was seen so far and of ``features`` [n, d]."""
         return self.merge(Moments.from_features(features))
