@@ -10,10 +10,10 @@ from imprimatur_evaluators.statistics.arrays import Array
 from imprimatur_evaluators.statistics.disparity import (
     Disparity,
     disparity,
-    divergence,
     null_expectation,
     total_variation,
 )
+from imprimatur_evaluators.statistics.divergence import divergence
 
 UNIFORM = np.full(4, 0.25)
 DRAWS = 300

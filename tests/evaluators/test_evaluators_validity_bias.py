@@ -7,8 +7,9 @@ import pytest
 
 from imprimatur_evaluators.statistics.arrays import Array
 from imprimatur_evaluators.statistics.confusion import Confusion, corrected_disparity, corrected_shares
-from imprimatur_evaluators.statistics.disparity import disparity, divergence, total_variation
+from imprimatur_evaluators.statistics.disparity import disparity, total_variation
 from imprimatur_evaluators.statistics.disparity_prompts import mean_disparity, prompt_disparities
+from imprimatur_evaluators.statistics.divergence import divergence, divergence_estimate
 from imprimatur_evaluators.statistics.intervals import Estimate
 from long_forms import Count
 from simulation import LEAST, MOST, coverage
@@ -45,14 +46,28 @@ def test_the_interval_covers_the_populations_total_variation(shares: list[float]
 
 
 @pytest.mark.long_form
-def test_the_interval_of_the_divergence_never_covers_less_than_it_says(count: Count) -> None:
-    rng, population = np.random.default_rng(7), np.array([0.65, 0.35])
-    found = [
-        disparity(rng.multinomial(100, population), _uniform(2), seed=case, draws=300)
-        for case in range(count(200, 1000))
-    ]
-    truth = float(divergence(population, _uniform(2)))
-    assert coverage([one.divergence.interval for one in found], truth) >= LEAST
+@pytest.mark.parametrize(
+    ("shares", "n"),
+    [
+        pytest.param([0.65, 0.35], 100, id="two labels"),
+        pytest.param([0.9, 0.1], 100, id="two labels, far from the target"),
+        pytest.param([0.5, 0.3, 0.2], 150, id="three labels"),
+        pytest.param([0.28, 0.25, 0.25, 0.22], 100, id="four labels, near the target"),
+        pytest.param([0.4, *[0.6 / 9] * 9], 100, id="ten labels"),
+        pytest.param([0.1] * 10, 100, id="ten labels, on the target"),
+    ],
+)
+def test_the_interval_covers_the_populations_divergence(shares: list[float], n: int, count: Count) -> None:
+    rng, population = np.random.default_rng(7), np.array(shares)
+    target = _uniform(len(shares))
+    found = [divergence_estimate(rng.multinomial(n, population), target) for _ in range(count(200, 1000))]
+    _check(found, float(divergence(population, target)))
+
+
+def test_shares_that_happen_to_equal_the_target_prove_nothing_about_the_population() -> None:
+    found = divergence_estimate(np.array([50, 50]), _uniform(2))
+    assert (found.value, found.interval.low) == (0.0, 0.0)
+    assert found.interval.high > float(divergence(np.array([0.6, 0.4]), _uniform(2)))
 
 
 @pytest.mark.long_form
