@@ -8,6 +8,7 @@ import pytest
 
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Database
+from imprimatur.core.keychain import KeyChain
 from imprimatur.core.signing import KeyRing, SigningKey
 
 
@@ -18,15 +19,15 @@ def journal(any_database: Database) -> AuditLog:
 
 
 @pytest.fixture
-def key() -> SigningKey:
+def chain() -> KeyChain:
     """The server's key."""
-    return SigningKey.generate()
+    return KeyChain(SigningKey.generate(), ())
 
 
 @pytest.fixture
-def keys(key: SigningKey) -> KeyRing:
+def keys(chain: KeyChain) -> KeyRing:
     """Whose signatures count."""
-    return KeyRing([key.public])
+    return chain.ring
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from imprimatur.audit import commands
-from imprimatur.audit.checkpoints import PAYLOAD_TYPE, write_checkpoint
+from imprimatur.audit.checkpoints import write_checkpoint
 from imprimatur.audit.merkle import grow, leaf_hash, root_of
 from imprimatur.audit.model import Event, FindingKind, TreeHead
 from imprimatur.audit.service import AuditLog
@@ -21,9 +22,11 @@ from imprimatur.audit.verification import compare, verify
 from imprimatur.core.clock import utc_now
 from imprimatur.core.database import Database
 from imprimatur.core.errors import Tampered
+from imprimatur.core.keychain import KeyChain, open_chain
 from imprimatur.core.settings import Settings
 from imprimatur.core.signing import KeyRing, SigningKey
 
+ORIGIN = "imprimatur.example/audit"
 Found = list[tuple[str, int | None, int]]
 
 
@@ -47,11 +50,11 @@ def findings(journal: AuditLog, folder: Path, keys: KeyRing) -> Found:
 
 
 @pytest.fixture
-def covered(journal: AuditLog, folder: Path, key: SigningKey) -> AuditLog:
+def covered(journal: AuditLog, folder: Path, chain: KeyChain) -> AuditLog:
     """A log of 12 entries, of which checkpoints cover the first 4, then the first 8."""
     for _ in range(2):
         write(journal, 4)
-        write_checkpoint(journal, folder, key)
+        write_checkpoint(journal, folder, chain, ORIGIN)
     write(journal, 4)
     return journal
 
@@ -141,9 +144,9 @@ def test_a_log_rewritten_as_a_whole_does_not_fit_its_checkpoints(
 
 
 def test_a_rewritten_tail_after_a_truncation_is_found_as_far_as_checkpoints_go(
-    covered: AuditLog, folder: Path, key: SigningKey, keys: KeyRing
+    covered: AuditLog, folder: Path, chain: KeyChain, keys: KeyRing
 ) -> None:
-    write_checkpoint(covered, folder, key)
+    write_checkpoint(covered, folder, chain, ORIGIN)
     rewrite(covered, lambda n: "ana", 3)
 
     assert findings(covered, folder, keys) == [
@@ -155,20 +158,22 @@ def test_a_rewritten_tail_after_a_truncation_is_found_as_far_as_checkpoints_go(
 
 
 def test_a_checkpoint_says_what_was_appended_since_the_last(
-    journal: AuditLog, folder: Path, key: SigningKey, keys: KeyRing
+    journal: AuditLog, folder: Path, chain: KeyChain, keys: KeyRing
 ) -> None:
-    assert write_checkpoint(journal, folder, key) is None
+    assert write_checkpoint(journal, folder, chain, ORIGIN) is None
     write(journal, 3)
-    first = write_checkpoint(journal, folder, key)
-    assert write_checkpoint(journal, folder, key) is None
+    first = write_checkpoint(journal, folder, chain, ORIGIN)
+    assert write_checkpoint(journal, folder, chain, ORIGIN) is None
     write(journal, 2)
-    second = write_checkpoint(journal, folder, key)
+    second = write_checkpoint(journal, folder, chain, ORIGIN)
 
-    assert [file.name for file in sorted(folder.iterdir())] == ["000000000003.json", "000000000005.json"]
     assert first is not None
     assert second is not None
-    envelope = json.loads(second.read_text())
-    assert envelope["payloadType"] == PAYLOAD_TYPE
+    assert [first.name, second.name] == ["000000000003.checkpoint", "000000000005.checkpoint"]
+    origin, size, root, empty, signature = second.read_text().splitlines()
+    assert (origin, size, empty) == (ORIGIN, "5", "")
+    assert "sha256:" + base64.b64decode(root).hex() == journal.head().root
+    assert signature.startswith(f"\N{EM DASH} {ORIGIN} ")
     assert verify(journal, folder, keys).covered == 5
 
 
@@ -183,7 +188,7 @@ def test_a_checkpoint_says_what_was_appended_since_the_last(
     ],
 )
 def test_nothing_is_signed_that_does_not_fit(
-    covered: AuditLog, folder: Path, key: SigningKey, statement: str, code: str
+    covered: AuditLog, folder: Path, chain: KeyChain, statement: str, code: str
 ) -> None:
     harm(covered, statement)
     if code == "log-truncated":
@@ -191,7 +196,7 @@ def test_nothing_is_signed_that_does_not_fit(
     before = sorted(folder.iterdir())
 
     with pytest.raises(Tampered) as refused:
-        write_checkpoint(covered, folder, key)
+        write_checkpoint(covered, folder, chain, ORIGIN)
 
     assert refused.value.code == code
     assert ("entry 9 is not" in refused.value.message) == ("actor = 'eve'" in statement)
@@ -199,23 +204,26 @@ def test_nothing_is_signed_that_does_not_fit(
 
 
 def test_a_checkpoint_that_we_did_not_sign_counts_for_nothing(
-    covered: AuditLog, folder: Path, key: SigningKey, keys: KeyRing
+    covered: AuditLog, folder: Path, chain: KeyChain, keys: KeyRing
 ) -> None:
     other = folder.with_name("forged")
-    write_checkpoint(covered, other, SigningKey.generate())
-    (forged,) = other.iterdir()
-    forged.rename(folder / forged.name)
+    write_checkpoint(covered, other, KeyChain(SigningKey.generate(), ()), ORIGIN)
+    for file in other.iterdir():
+        file.rename(folder / file.name)
 
     (finding,) = verify(covered, folder, keys).findings
     assert finding.kind is FindingKind.CHECKPOINT
-    assert forged.name in finding.message
+    assert "000000000012.checkpoint" in finding.message
     with pytest.raises(Tampered):
-        write_checkpoint(covered, folder, key)
+        write_checkpoint(covered, folder, chain, ORIGIN)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"payloadType": "x"}', '{"signatures": []}', "null"])
-def test_an_unreadable_checkpoint_is_a_finding(covered: AuditLog, folder: Path, keys: KeyRing, content: str) -> None:
-    (folder / "000000000004.json").write_text(content)
+@pytest.mark.parametrize("content", ["", "\n", "x", "x\n\n", f"{ORIGIN}\n4\nAAAA\n\n\N{EM DASH} {ORIGIN} AAAA\n"])
+@pytest.mark.parametrize("suffix", [".checkpoint", ".hashes.json"])
+def test_an_unreadable_checkpoint_is_a_finding(
+    covered: AuditLog, folder: Path, keys: KeyRing, suffix: str, content: str
+) -> None:
+    (folder / f"000000000004{suffix}").write_text(content)
 
     found = verify(covered, folder, keys)
 
@@ -223,22 +231,35 @@ def test_an_unreadable_checkpoint_is_a_finding(covered: AuditLog, folder: Path, 
     assert (found.checkpoints, found.covered) == (1, 4)
 
 
+@pytest.mark.parametrize("part", ["before", "leaves"])
+def test_hashes_that_do_not_lead_to_the_signed_root_are_a_finding(
+    covered: AuditLog, folder: Path, keys: KeyRing, part: str
+) -> None:
+    file = folder / "000000000008.hashes.json"
+    hashes = json.loads(file.read_text())
+    file.write_text(json.dumps({**hashes, part: base64.b64encode(b"x" * 32 * len(hashes[part])).decode()}))
+
+    assert [finding.kind for finding in verify(covered, folder, keys).findings] == [FindingKind.CHECKPOINT]
+
+
 def test_a_renamed_checkpoint_is_a_finding(covered: AuditLog, folder: Path, keys: KeyRing) -> None:
-    (folder / "000000000008.json").rename(folder / "000000000009.json")
+    for suffix in (".checkpoint", ".hashes.json"):
+        (folder / f"000000000008{suffix}").rename(folder / f"000000000009{suffix}")
 
     assert [finding.kind for finding in verify(covered, folder, keys).findings] == [FindingKind.CHECKPOINT]
 
 
 def test_servers_that_write_checkpoints_side_by_side_agree(
-    journal: AuditLog, folder: Path, key: SigningKey, keys: KeyRing
+    journal: AuditLog, folder: Path, chain: KeyChain, keys: KeyRing
 ) -> None:
     elsewhere = folder.with_name("elsewhere")
     write(journal, 3)
-    write_checkpoint(journal, folder, key)
+    write_checkpoint(journal, folder, chain, ORIGIN)
     write(journal, 2)
-    late = write_checkpoint(journal, elsewhere, key)  # knows nothing of the first
+    late = write_checkpoint(journal, elsewhere, chain, ORIGIN)  # knows nothing of the first
     assert late is not None
-    late.rename(folder / late.name)
+    for file in elsewhere.iterdir():
+        file.rename(folder / file.name)
 
     assert verify(journal, folder, keys).findings == ()
 
@@ -278,10 +299,10 @@ def verify_home(settings: Settings, *options: str) -> tuple[int, str]:
 
 
 def test_the_command_verifies_the_home_folder(settings: Settings, database: Database) -> None:
-    key = SigningKey.load_or_create(settings.keys / "decision.pem")
+    chain = open_chain(settings.decision_private)
     journal = AuditLog(database)
     write(journal, 3)
-    write_checkpoint(journal, settings.checkpoints, key)
+    write_checkpoint(journal, settings.checkpoints, chain, ORIGIN)
 
     status, printed = verify_home(settings)
     assert status == 0

@@ -8,7 +8,7 @@ import pytest
 
 from imprimatur.access.model import Role
 from imprimatur.core.errors import Refused
-from imprimatur.core.signing import Envelope, KeyRing
+from imprimatur.core.signing import Envelope
 from imprimatur.policy.model import Verdict
 from imprimatur.release.bundle import BUNDLE_TYPE
 from imprimatur.release.document import DECISION_TYPE
@@ -38,7 +38,7 @@ def test_a_decision_names_everything_and_is_signed(stage: Stage) -> None:
     evaluation = stage.evaluations.latest(version.id)
     assert submission is not None
     assert evaluation is not None
-    payload = KeyRing([stage.releases.public_key]).open(Envelope.parse(decision.envelope), DECISION_TYPE)
+    payload = stage.releases.keys.ring.open(Envelope.parse(decision.envelope), DECISION_TYPE)
     assert payload["manifest_digest"] == decision.manifest_digest == version.manifest_digest
     assert payload["use_digest"] == decision.use_digest == submission.use.digest
     assert payload["policy_digest"] == decision.policy_digest == stage.policies.active("production").digest
@@ -184,10 +184,10 @@ def test_the_bundle_is_signed_and_says_what_stands(stage: Stage) -> None:
     revoked = stage.ready(2)
     assert revoked.manifest_digest is not None
     stage.releases.revoke(BEN, revoked.manifest_digest, "leak")
-    earlier = KeyRing([stage.releases.public_key]).open(stage.releases.bundle(), BUNDLE_TYPE)
+    earlier = stage.releases.keys.ring.open(stage.releases.bundle(), BUNDLE_TYPE)
     stage.accounts.add(ROOT, "game", {Role.APPLICATION}, "games")
     stage.accounts.issue_token(ROOT, "game", "play")
-    payload = KeyRing([stage.releases.public_key]).open(stage.releases.bundle(), BUNDLE_TYPE)
+    payload = stage.releases.keys.ring.open(stage.releases.bundle(), BUNDLE_TYPE)
     (entry,) = payload["releases"]
     assert (entry["model"], entry["version"], entry["environment"]) == ("digits", 1, "production")
     assert (entry["manifest_digest"], entry["decision"]) == (release.manifest_digest, decision.envelope)

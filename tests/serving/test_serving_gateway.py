@@ -18,7 +18,8 @@ from PIL import Image
 
 from gateway_stage import Stage
 from imprimatur.core.digests import digest_of_bytes
-from imprimatur.core.signing import Envelope, KeyRing
+from imprimatur.core.keychain import SUCCESSION_TYPE, rotate
+from imprimatur.core.signing import Envelope, KeyRing, SigningKey
 from imprimatur.serving.imaging import IMAGE_TYPE, TEXT_KEY
 from imprimatur.serving.spool import Served
 from signed_bundles import approval, release_entry, wait_until
@@ -228,6 +229,29 @@ def test_a_tampered_bundle_is_not_taken(stage: Stage) -> None:
     assert "does not match" in httpx.get(f"{stage.address}/readyz").json()["last_pull"]
 
 
+def test_a_key_that_succeeded_the_known_one_is_followed(stage: Stage) -> None:
+    client = stage.start()
+    entry = release_entry(stage.key, stage.sealed.second, id="dec-2", version=2)
+    chain = rotate(stage.settings.decision_private, stage.clock.now)
+    stage.server.successions = list(chain.statements)
+    stage.key = chain.current
+    stage.release(entry)  # decided with the old key, bundled with the new one
+    stage.server.wait_for_pull()
+    assert _served_version(client) == 2
+
+
+def test_a_key_that_nobody_known_vouched_for_is_not(stage: Stage) -> None:
+    client = stage.start()
+    stranger = SigningKey.generate()
+    statement = {"old": stage.key.public, "new": stranger.public, "at": "2026-11-26T00:00:00Z"}
+    stage.server.successions = [stranger.sign(SUCCESSION_TYPE, statement).document()]
+    stage.key = stranger
+    stage.release(release_entry(stranger, stage.sealed.second, id="dec-2", version=2))
+    stage.server.wait_for_pull()
+    assert _served_version(client) == 1
+    assert stranger.key_id in httpx.get(f"{stage.address}/readyz").json()["last_pull"]
+
+
 def test_an_older_bundle_is_not_taken_again(stage: Stage) -> None:
     entry = release_entry(stage.key, stage.sealed.first)
     older = stage.server.document
@@ -313,6 +337,11 @@ def test_paths_that_are_not_ours_answer_in_openais_form(stage: Stage) -> None:
     stage.start()
     answer = httpx.post(f"{stage.address}/v1/chat/completions", json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no-such-path")
+
+
+def _served_version(client: openai.OpenAI) -> int:
+    answer = client.images.generate(model="digits", prompt=PROMPT, extra_body=DRAW)
+    return int((answer.model_extra or {})["x_imprimatur"]["version"])
 
 
 def _one(client: openai.OpenAI, seed: int = 7) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from imprimatur.api import schema as _every_table  # noqa: F401  so that the met
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Base, Database
 from imprimatur.core.digests import new_id
+from imprimatur.core.keychain import open_chain
 from imprimatur.core.settings import Settings
-from imprimatur.core.signing import SigningKey
 from imprimatur.monitoring.service import Monitor
 from imprimatur.policy.model import Facts, Judgement, Policy, RuleResult, Verdict
 from imprimatur.policy.service import Policies
@@ -93,7 +93,7 @@ def make_home(home: Path, scratch: Path) -> None:
         submission = rooms.registry.submit(ENGINEER, MODEL, 1, _USE)
         assert version.manifest_digest is not None
         case = Case("production", version, version.manifest_digest, submission, run, _policy(), Facts({}, {}))
-        key = SigningKey.load_or_create(home / "keys" / "decision.pem")
+        key = open_chain(home / "keys" / "decision.pem").current
         decision = signed(case, _judgement(), key, by="ben", at=NOW)
         release = Release(
             new_id("rel"), decision.id, version.id, MODEL, 1, case.manifest, "production", "ana", NOW, None, None
@@ -129,7 +129,7 @@ def _opened(settings: Settings) -> Iterator[tuple[Stage, Accounts, Releases, Han
         Policies(log),
         rooms.datasets,
         accounts,
-        SigningKey.load_or_create(settings.keys / "decision.pem"),
+        open_chain(settings.decision_private),
         settings,
     )
     try:

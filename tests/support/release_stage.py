@@ -15,8 +15,8 @@ from imprimatur.audit.service import AuditLog
 from imprimatur.core.clock import utc_now
 from imprimatur.core.database import Database
 from imprimatur.core.digests import new_id
+from imprimatur.core.keychain import open_chain
 from imprimatur.core.settings import Settings
-from imprimatur.core.signing import SigningKey
 from imprimatur.costs.model import Rates
 from imprimatur.costs.service import Ledger
 from imprimatur.datasets import store as dataset_rows
@@ -171,9 +171,9 @@ class Stage:
     @cached_property
     def releases(self) -> Releases:
         """The releases."""
-        key = SigningKey.load_or_create(self.settings.keys / "decision.pem")
+        keys = open_chain(self.settings.decision_private)
         rooms = (self.registry, self.evaluations, self.policies, self.datasets, self.accounts)
-        return Releases(self.log, *rooms, key, self.settings)
+        return Releases(self.log, *rooms, keys, self.settings)
 
     def open(self) -> Stage:
         """Suite, data and policy are there."""

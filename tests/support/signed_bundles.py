@@ -112,12 +112,19 @@ class BundleServer:
     """What stands in the server's place: it answers with whatever document a test put there."""
 
     document: dict[str, Any] = field(default_factory=dict)
+    successions: list[Any] = field(default_factory=list)
     pulls: int = 0
     away: bool = False
 
     def app(self) -> FastAPI:
-        """The server's one route."""
+        """The two routes of the server that are open to gateways."""
         app = FastAPI()
+
+        @app.get("/api/v1/keys")
+        def keys() -> dict[str, Any]:
+            if self.away:
+                raise RuntimeError("away")
+            return {"successions": self.successions}
 
         @app.get("/api/v1/bundle")
         def bundle() -> dict[str, Any]:

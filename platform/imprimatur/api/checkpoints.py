@@ -42,6 +42,7 @@ async def _keep_writing(house: House) -> None:
 
 async def _write(house: House) -> None:
     try:
-        await run_in_threadpool(write_checkpoint, house.log, house.settings.checkpoints, house.key)
+        settings = house.settings
+        await run_in_threadpool(write_checkpoint, house.log, settings.checkpoints, house.keys, settings.audit_origin)
     except (ImprimaturError, OSError) as error:
         _log.error("no checkpoint was written; the next round tries again", error=str(error))

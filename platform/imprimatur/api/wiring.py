@@ -8,8 +8,8 @@ from imprimatur.access.service import Accounts
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.clock import Clock, utc_now
 from imprimatur.core.database import Database
+from imprimatur.core.keychain import KeyChain, open_chain
 from imprimatur.core.settings import Settings
-from imprimatur.core.signing import SigningKey
 from imprimatur.costs.model import Rates
 from imprimatur.costs.service import Ledger
 from imprimatur.datasets.service import Datasets
@@ -36,7 +36,7 @@ class House:
     datasets: Datasets
     evaluations: Evaluations
     policies: Policies
-    key: SigningKey
+    keys: KeyChain
     releases: Releases
     monitor: Monitor
     reports: Reports
@@ -55,8 +55,8 @@ class House:
             log, registry, datasets, sealed, ledger, settings.weights, settings.features, device=settings.device
         )
         policies = Policies(log)
-        key = SigningKey.load_or_create(settings.keys / "decision.pem")
-        releases = Releases(log, registry, evaluations, policies, datasets, accounts, key, settings)
+        keys = open_chain(settings.decision_private)
+        releases = Releases(log, registry, evaluations, policies, datasets, accounts, keys, settings)
         monitor = Monitor(log, ledger, datasets, evaluations, releases, settings)
         reports = Reports(
             registry=registry,
@@ -78,7 +78,7 @@ class House:
             datasets=datasets,
             evaluations=evaluations,
             policies=policies,
-            key=key,
+            keys=keys,
             releases=releases,
             monitor=monitor,
             reports=reports,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from imprimatur.audit.merkle import grow
 from imprimatur.core.clock import iso
 from imprimatur.core.digests import Digest, Json, canonical_json
+from imprimatur.core.errors import ImprimaturError, Tampered
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,21 @@ class Event:
     action: str
     subject: str
     detail: Mapping[str, Json]
+
+    @classmethod
+    def parse(cls, data: bytes) -> Event:
+        """The event in bytes that were once hashed. Raises Tampered ``bad-event`` where they are no event's."""
+        try:
+            document = json.loads(data)
+            at = datetime.fromisoformat(document["at"])
+            event = cls(
+                document["index"], at, document["actor"], document["action"], document["subject"], document["detail"]
+            )
+            if event.canonical() != data:
+                raise ValueError("another spelling of the same content")
+        except (ValueError, KeyError, TypeError, AttributeError, ImprimaturError) as error:
+            raise Tampered("bad-event", f"These bytes are no event of an audit log ({error})") from error
+        return event
 
     def canonical(self) -> bytes:
         """The bytes that the log hashes."""
@@ -50,18 +68,23 @@ class TreeHead:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A signed statement, kept outside the database: the log had ``size`` entries and this root.
+    """A signed statement of what the log was, with the hashes that lead there from the checkpoint before.
 
-    ``leaves`` are the 32-byte hashes of the entries from ``start`` to ``size``, so that a changed entry can be named
-    even where the database was rewritten as a whole; ``frontier`` lets the next checkpoint go on from here.
+    ``before`` is the frontier of the first ``start`` entries, ``leaves`` are the hashes of those from ``start`` on.
     """
 
-    at: datetime
+    head: TreeHead
     start: int
-    size: int
-    root: Digest
-    frontier: tuple[bytes, ...]
+    before: tuple[bytes, ...]
     leaves: tuple[bytes, ...]
+
+    @property
+    def frontier(self) -> tuple[bytes, ...]:
+        """The frontier after all of them, from which the next checkpoint goes on."""
+        frontier = list(self.before)
+        for index, leaf in enumerate(self.leaves, self.start):
+            frontier = grow(frontier, index, leaf)
+        return tuple(frontier)
 
 
 class FindingKind(StrEnum):

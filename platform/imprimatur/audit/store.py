@@ -76,10 +76,11 @@ def events(
     return [_event(row) for row in session.scalars(query)]
 
 
-def entries(session: Session, *, start: int = 0) -> Generator[tuple[Event, bytes]]:
-    """Every event from ``start`` on with its stored leaf hash, oldest first, streamed; close it if you stop half-way.
+def entries(session: Session, *, start: int = 0, end: int | None = None) -> Generator[tuple[Event, bytes]]:
+    """Every event from ``start`` on, below ``end`` where it is given, with its stored leaf hash, oldest first.
 
-    A row that somebody made unreadable comes out as an event with another content, whose hash fits nothing.
+    They are streamed; close the generator if you stop half-way. A row that somebody made unreadable comes out as an
+    event with another content, whose hash fits nothing.
     """
     query = select(
         EventRow.position,
@@ -91,6 +92,8 @@ def entries(session: Session, *, start: int = 0) -> Generator[tuple[Event, bytes
         EventRow.leaf,
     )
     query = query.where(EventRow.position >= start).order_by(EventRow.position).execution_options(yield_per=1000)
+    if end is not None:
+        query = query.where(EventRow.position < end)
     with session.execute(query) as rows:
         for position, at, actor, action, subject, detail, leaf in rows:
             yield Event(position, _moment(at), str(actor), str(action), str(subject), _detail(detail)), leaf

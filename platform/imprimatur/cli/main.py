@@ -22,6 +22,7 @@ COMMANDS = {
     "worker": "api.commands",
     "gateway": "serving.commands",
     "db": "api.schema_commands",
+    "keys": "api.key_commands",
     "access": "access.commands",
     "model": "registry.commands",
     "dataset": "datasets.commands",

@@ -36,6 +36,11 @@ class Settings(BaseSettings):
         default=60, ge=1, description="Minutes for which a gateway goes on with its last bundle."
     )
     checkpoint_seconds: float = Field(default=60.0, gt=0, description="Seconds between two audit checkpoints.")
+    audit_origin: str = Field(
+        default="imprimatur.local/audit",
+        pattern=r"^[^\s+]+$",
+        description="Name of this audit log in its checkpoints: an address of yours, unlike any other log's.",
+    )
     decision_key: Path | None = Field(
         default=None, description="File of the server's public key; empty means decision.pub among the keys."
     )
@@ -101,6 +106,11 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Signing keys, readable by their owner only."""
         return self.home / "keys"
+
+    @property
+    def decision_private(self) -> Path:
+        """The server's private key, which signs decisions, bundles and checkpoints."""
+        return self.keys / "decision.pem"
 
     @property
     def decision_public(self) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from imprimatur.core.digests import canonical_json, digest_of_bytes, short
 from imprimatur.core.errors import Tampered
+from imprimatur.core.files import write_durably
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,26 @@ class SigningKey:
     def load_or_create(cls, path: Path) -> SigningKey:
         """The key in the PEM file at ``path``, made there (mode 0600, with ``.pub`` beside it) if none is."""
         if not path.exists():
-            _write_new_key(path)
+            cls.generate()._save_first(path)
         private = serialization.load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(private, Ed25519PrivateKey):
             raise Tampered("wrong-key", f"{path.name} holds {type(private).__name__}, expected an Ed25519 private key")
         return cls(private)
+
+    def save(self, path: Path) -> None:
+        """Put the key into the PEM file ``path`` (mode 0600, with ``.pub`` beside it), in place of what was there."""
+        write_durably(path, _pem_of(self._private), mode=0o600)
+        write_durably(path.with_suffix(".pub"), self.public.encode())
+
+    def _save_first(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return  # another process of this home was first: its key is the key
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(_pem_of(self._private))
+        path.with_suffix(".pub").write_text(self.public)
 
     def sign(self, payload_type: str, document: object) -> Envelope:
         """``document`` as canonical JSON, signed."""
@@ -85,12 +101,31 @@ class SigningKey:
         signature = self._private.sign(_pre_authentication(payload_type, payload))
         return Envelope(payload_type, payload, self.key_id, signature)
 
+    def sign_text(self, text: str) -> bytes:
+        """The signature (64 bytes) of a text that says itself what it is, as a note's does."""
+        return self._private.sign(text.encode())
+
 
 class KeyRing:
     """Public keys that signatures are accepted from, by key id."""
 
-    def __init__(self, public_keys: list[str]) -> None:
-        self._keys = {key_id_of(text): _public_key(text) for text in public_keys}
+    def __init__(self, public_keys: Iterable[str]) -> None:
+        self._keys = {key_id_of(text): public_key(text) for text in public_keys}
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of all keys of the ring."""
+        return frozenset(self._keys)
+
+    @property
+    def public_texts(self) -> frozenset[str]:
+        """The PEM text of every key of the ring."""
+        return frozenset(public_text(key) for key in self._keys.values())
+
+    @property
+    def public_keys(self) -> tuple[Ed25519PublicKey, ...]:
+        """Every key of the ring."""
+        return tuple(self._keys.values())
 
     def open(self, envelope: Envelope, payload_type: str) -> Any:
         """The document in ``envelope``, once its type and signature are verified.
@@ -124,26 +159,18 @@ def key_id_of(public: str) -> str:
     return short(digest_of_bytes(public.encode()))
 
 
-def _public_key(text: str) -> Ed25519PublicKey:
+def public_key(text: str) -> Ed25519PublicKey:
+    """The key in a PEM text. Raises Tampered ``wrong-key`` for a key of another kind."""
     key = serialization.load_pem_public_key(text.encode())
     if not isinstance(key, Ed25519PublicKey):
         raise Tampered("wrong-key", f"Expected an Ed25519 public key (got {type(key).__name__})")
     return key
 
 
-def _write_new_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    private = Ed25519PrivateKey.generate()
-    pem = private.private_bytes(
+def _pem_of(private: Ed25519PrivateKey) -> bytes:
+    return private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return  # another process of this home was first: its key is the key
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(pem)
-    path.with_suffix(".pub").write_text(public_text(private.public_key()))
 
 
 def _pre_authentication(payload_type: str, payload: bytes) -> bytes:

@@ -127,9 +127,22 @@ def _add_open(routes: APIRouter, releases: Releases) -> None:
 
     @routes.get("/keys")
     def keys() -> Mapping[str, Any]:
-        """Public keys that decisions and bundles are verified with."""
-        public = releases.public_key
-        return {"keys": [{"key_id": key_id_of(public), "algorithm": "ed25519", "pem": public}]}
+        """Public keys that decisions, bundles and checkpoints are verified with, the one in force first.
+
+        Whoever trusts one of them can follow ``successions``, statements signed by old and new, to the others.
+        """
+        chain = releases.keys
+        former = sorted(chain.ring.public_texts - {chain.current.public})
+        listed = [
+            {
+                "key_id": key_id_of(public),
+                "algorithm": "ed25519",
+                "pem": public,
+                "in_force": public == chain.current.public,
+            }
+            for public in (chain.current.public, *former)
+        ]
+        return {"keys": listed, "successions": list(chain.statements)}
 
 
 def document(releases: Releases, decision: Decision) -> dict[str, Any]:

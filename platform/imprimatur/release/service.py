@@ -12,8 +12,9 @@ from imprimatur.audit import store as log_store
 from imprimatur.audit.service import AuditLog, Unit
 from imprimatur.core.digests import Digest, is_digest, new_id, short
 from imprimatur.core.errors import BadInput, Conflict, NotFound, Refused
+from imprimatur.core.keychain import KeyChain
 from imprimatur.core.settings import Settings
-from imprimatur.core.signing import Envelope, KeyRing, SigningKey
+from imprimatur.core.signing import Envelope
 from imprimatur.datasets.service import Datasets
 from imprimatur.evaluation.service import Evaluations
 from imprimatur.policy.model import Verdict
@@ -42,7 +43,7 @@ class Releases:
         policies: Policies,
         datasets: Datasets,
         accounts: Accounts,
-        key: SigningKey,
+        keys: KeyChain,
         settings: Settings,
     ) -> None:
         self._log = log
@@ -51,15 +52,11 @@ class Releases:
         self._policies = policies
         self._datasets = datasets
         self._accounts = accounts
-        self._key = key
-        self._ring = KeyRing([key.public])
+        self._key = keys.current
+        self._ring = keys.ring
+        self.keys = keys
         self._environments = settings.environments
         self._bundle_length = timedelta(minutes=settings.bundle_expiry_minutes)
-
-    @property
-    def public_key(self) -> str:
-        """The PEM text of the key that decisions and bundles are verified with."""
-        return self._key.public
 
     def decide(self, actor: Principal, model: str, version: int, environment: str) -> Decision:
         """What the policy in force says about a submitted version, signed.

@@ -10,7 +10,8 @@ import httpx
 import structlog
 
 from imprimatur.core.clock import Clock
-from imprimatur.core.errors import Fault, ImprimaturError, Tampered, Unavailable
+from imprimatur.core.errors import BadInput, Fault, ImprimaturError, Tampered, Unavailable
+from imprimatur.core.keychain import ring_at, trusted
 from imprimatur.core.signing import KeyRing
 from imprimatur.serving.bundle import open_bundle
 from imprimatur.serving.model import Bundle
@@ -30,6 +31,7 @@ class Feed:
         self._key = key
         self._clock = clock
         self._seconds = seconds
+        self._given: KeyRing | None = None
         self._ring: KeyRing | None = None
         self._held: Bundle | None = None
         self.problem: ImprimaturError | None = None
@@ -74,8 +76,12 @@ class Feed:
         self.problem = error
 
     async def _pull(self, http: httpx.AsyncClient) -> Bundle:
-        ring = self._keys()
-        bundle = open_bundle(await self._fetch(http), ring)
+        ring = self._ring or await self._trusted(http)
+        document = await self._fetch(http, "bundle")
+        try:
+            bundle = open_bundle(document, ring)
+        except Tampered:  # perhaps by a key that succeeded since
+            bundle = open_bundle(document, await self._trusted(http))
         bundle.require_fresh(self._clock())
         if self._held is not None and bundle.serial < self._held.serial:
             raise Tampered(
@@ -85,34 +91,34 @@ class Feed:
             )
         return bundle
 
-    async def _fetch(self, http: httpx.AsyncClient) -> dict[str, object]:
+    async def _trusted(self, http: httpx.AsyncClient) -> KeyRing:
+        """The keys that we were given, and those that signed statements lead to from them."""
+        self._given = self._given or self._read_key()
+        successions = (await self._fetch(http, "keys")).get("successions")
+        self._ring = trusted(self._given.public_texts, successions if isinstance(successions, list) else [])
+        return self._ring
+
+    async def _fetch(self, http: httpx.AsyncClient, what: str) -> dict[str, object]:
         try:
-            response = await http.get(f"{self._address}/api/v1/bundle")
+            response = await http.get(f"{self._address}/api/v1/{what}")
             response.raise_for_status()
         except httpx.HTTPError as error:
-            raise Unavailable("server-unreachable", f"No release bundle from {self._address} ({error})") from error
+            raise Unavailable("server-unreachable", f"No {what} from {self._address} ({error})") from error
         try:
             document = response.json()
         except ValueError as error:
-            raise Tampered("bad-bundle", f"The server's release bundle is no JSON ({error})") from error
+            raise Tampered("bad-bundle", f"The server's {what} is no JSON ({error})") from error
         if not isinstance(document, dict):
-            raise Tampered("bad-bundle", f"The server's release bundle is a {type(document).__name__}, no object")
+            raise Tampered("bad-bundle", f"The server's {what} is a {type(document).__name__}, no object")
         return document
 
-    def _keys(self) -> KeyRing:
-        """The server's public key, read once: whoever changes the file later does not change whom we trust."""
-        if self._ring is None:
-            try:
-                self._ring = KeyRing([self._key.read_text()])
-            except (OSError, ValueError) as error:
-                raise Fault(
-                    "no-decision-key",
-                    f"The server's public key can't be read from {self._key.name} ({_reason(error)}); start the server "
-                    "once, or set IMPRIMATUR_DECISION_KEY to the file",
-                ) from error
-        return self._ring
-
-
-def _reason(error: Exception) -> str:
-    """Why a file can't be read, without its path, which is nobody's business who asks a gateway."""
-    return str(error.strerror) if isinstance(error, OSError) else f"it holds no key: {type(error).__name__}"
+    def _read_key(self) -> KeyRing:
+        """The server's public key and those that its history leads to; read once, so that whoever changes the file
+        later does not change whom we trust."""
+        try:
+            return ring_at(self._key)
+        except BadInput as error:
+            raise Fault(
+                "no-decision-key",
+                f"{error.message}; start the server once, or set IMPRIMATUR_DECISION_KEY to the file",
+            ) from error

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from imprimatur.core.digests import Digest, digest_of_bytes, is_digest
 from imprimatur.core.errors import BadInput, Fault, NotFound, Tampered
+from imprimatur.core.files import sync_folder
 
 _CHUNK = 1 << 20
 _READ_ONLY = 0o444
@@ -118,15 +119,6 @@ def settle(stream: BinaryIO) -> None:
     """Put what was written to ``stream`` on the disk."""
     stream.flush()
     os.fsync(stream.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the folder's entries on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

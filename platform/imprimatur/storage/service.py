@@ -14,7 +14,8 @@ from typing import Any
 
 from imprimatur.core.digests import Digest
 from imprimatur.core.errors import BadInput, NotFound, Tampered
-from imprimatur.storage.blobs import Blobs, settle, sync_folder, writing
+from imprimatur.core.files import sync_folder
+from imprimatur.storage.blobs import Blobs, settle, writing
 from imprimatur.storage.layout import (
     EMPTY_CONFIG,
     LAYOUT,
