@@ -52,7 +52,15 @@ ROOMS: tuple[ModuleType, ...] = (
 METADATA = Base.metadata
 """Every table of ours."""
 
-_GUARDED = {"registered_model_aliases", "model_versions", "registered_models", "imp_release", "imp_hold", "imp_version"}
+_GUARDED = {
+    "registered_model_aliases",
+    "model_versions",
+    "registered_models",
+    "imp_audit_event",
+    "imp_release",
+    "imp_hold",
+    "imp_version",
+}
 _ADVISORY_LOCK = 0x696D705F  # "imp_"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from imprimatur.api import schema
+from imprimatur.api import roles, schema
 from imprimatur.core.errors import Refused
 from imprimatur.core.settings import Settings
 from imprimatur.core.terminal import out, print_json
@@ -39,3 +39,10 @@ def check(as_json: Json = False) -> None:
     if missing:
         raise Refused("database-behind", f"{'; '.join(missing)}. Run `imprimatur db upgrade`")
     out.print("The database has everything that this release expects.")
+
+
+@app.command()
+def grant(role: Annotated[str, typer.Argument(help="PostgreSQL role that the server logs in with.")]) -> None:
+    """Give the server's role what it needs and no more: it can append to the audit log, never change it."""
+    roles.grant(Settings().database, role)
+    out.print(f"{role} may work with every table, and append to the audit log.")

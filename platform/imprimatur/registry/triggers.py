@@ -9,6 +9,7 @@ What they hold true, for whoever writes to the database:
   and stage do not change; nor is its model deleted or renamed.
 - Nothing enters the stages Staging and Production, which MLflow serves like aliases.
 - There is one workspace, ``default``: aliases of another one would escape the rules.
+- What was appended to the audit log is not changed and not deleted.
 
 The triggers read our tables only. SQLite has no roles, so whoever can write the file can drop them; on PostgreSQL they
 run with their owner's rights and a fixed search path, and stand against TRUNCATE and replication roles too. Migrations
@@ -32,6 +33,7 @@ ENVIRONMENTS = ("staging", "production")
 _ALIASES = "registered_model_aliases"
 _VERSIONS = "model_versions"
 _MODELS = "registered_models"
+_EVENTS = "imp_audit_event"
 
 _ALIAS = (
     "imprimatur: protected-alias: this alias is an environment, and only a release moves it (use imprimatur promote)"
@@ -39,6 +41,7 @@ _ALIAS = (
 _STAGE = "imprimatur: protected-stage: the stages Staging and Production are closed (use imprimatur promote)"
 _HELD = "imprimatur: held-version: an environment holds this version, so it can not be changed, deleted or renamed"
 _WORKSPACE = "imprimatur: other-workspace: models live in the workspace default only"
+_APPENDED = "imprimatur: append-only: what was written in the audit log stays as it is"
 _TRUNCATE = "imprimatur: truncate: this table is guarded row by row"
 
 _HOLDS = "SELECT 1 FROM imp_hold h JOIN imp_version v ON v.id = h.version_id"
@@ -149,7 +152,9 @@ def _guards(environments: Sequence[str], differs: str) -> tuple[Guard, ...]:
             "DELETE": (Rule(_model_held("OLD"), _HELD),),
         },
     )
-    return aliases, versions, models
+    appended = (Rule("1 = 1", _APPENDED),)
+    events = Guard("imp_guard_audit", _EVENTS, {"UPDATE": appended, "DELETE": appended})
+    return aliases, versions, models, events
 
 
 def _released(row: str) -> str:
