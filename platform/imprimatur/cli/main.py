@@ -21,6 +21,7 @@ COMMANDS = {
     "server": "api.commands",
     "worker": "api.commands",
     "gateway": "serving.commands",
+    "admit": "serving.admit_commands",
     "db": "api.schema_commands",
     "keys": "api.key_commands",
     "access": "access.commands",

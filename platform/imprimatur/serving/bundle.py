@@ -39,6 +39,7 @@ def _bundle(payload: Mapping[str, Any], ring: KeyRing) -> Bundle:
         expires_at=_moment(payload["expires_at"]),
         released=tuple(release for release in judged if isinstance(release, Released)),
         withheld=tuple(release for release in judged if isinstance(release, Withheld)),
+        revoked=revoked,
         clients={client["hash"]: Client(client["name"], client["team"]) for client in payload["clients"]},
     )
 
@@ -52,7 +53,9 @@ def _judge(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> 
         refused = Tampered(
             "bad-decision", f"The decision or its answers lack their form ({type(error).__name__}: {error})"
         )
-    return Withheld(str(entry["model"]), int(entry["version"]), str(entry["environment"]), refused)
+    return Withheld(
+        str(entry["model"]), int(entry["version"]), str(entry["environment"]), str(entry["manifest_digest"]), refused
+    )
 
 
 def _admit(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> Released:

@@ -55,6 +55,7 @@ class Withheld:
     model: str
     version: int
     environment: str
+    manifest_digest: Digest
     error: ImprimaturError
 
 
@@ -106,6 +107,7 @@ class Bundle:
     expires_at: datetime
     released: tuple[Released, ...]
     withheld: tuple[Withheld, ...]
+    revoked: frozenset[Digest]
     clients: Mapping[Digest, Client]
 
     def require_fresh(self, now: datetime) -> None:

@@ -37,12 +37,13 @@ class SealedStore:
     leaves nothing half sealed, only unfinished files that the next sealing sweeps away.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, read_only: bool = False) -> None:
         self.root = root
         self._incoming = root / ".incoming"
         self._staging = root / ".staging"
         self._blobs = Blobs(root / "blobs" / "sha256", self._incoming)
-        self._prepare()
+        if not read_only:
+            self._prepare()
 
     def put_blob(self, data: bytes) -> Digest:
         """Store ``data`` once, and return its digest."""
