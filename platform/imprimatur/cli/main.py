@@ -23,6 +23,7 @@ COMMANDS = {
     "gateway": "serving.commands",
     "admit": "serving.admit_commands",
     "db": "api.schema_commands",
+    "store": "api.store_commands",
     "keys": "api.key_commands",
     "access": "access.commands",
     "model": "registry.commands",

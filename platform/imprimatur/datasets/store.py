@@ -66,3 +66,8 @@ def _dataset(row: DatasetRow) -> Dataset:
         added_at=row.added_at,
         validation=row.validation,
     )
+
+
+def referred(session: Session) -> set[Digest]:
+    """Digests of all datasets' blobs."""
+    return set(session.scalars(select(DatasetRow.digest)))

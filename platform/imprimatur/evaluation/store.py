@@ -233,3 +233,9 @@ def _score(row: ScoreRow) -> Score:
         protocol=row.protocol,
         seed=row.seed,
     )
+
+
+def referred(session: Session) -> set[Digest]:
+    """Digests of the manifests that were evaluated, and of the images that evidence shows."""
+    evaluated = set(session.scalars(select(EvaluationRow.manifest_digest).distinct()))
+    return evaluated | set(session.scalars(select(EvidenceRow.blob).distinct()))

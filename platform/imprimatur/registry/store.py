@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, column, delete, insert, select, table, update
 from sqlalchemy.orm import Session
 
-from imprimatur.core.digests import new_id
+from imprimatur.core.digests import Digest, new_id
 from imprimatur.registry.model import Submission, Use, Version
 from imprimatur.registry.tables import HoldRow, SubmissionRow, VersionRow
 
@@ -256,3 +256,9 @@ def _submission(row: SubmissionRow) -> Submission:
         submitted_by=row.submitted_by,
         submitted_at=row.submitted_at,
     )
+
+
+def referred(session: Session) -> set[Digest]:
+    """Digests of all manifests that a version or a submission names, those of deleted versions included."""
+    columns = (VersionRow.manifest_digest, SubmissionRow.manifest_digest)
+    return {digest for column_ in columns for digest in session.scalars(select(column_).distinct()) if digest}

@@ -238,3 +238,9 @@ def _release(row: ReleaseRow) -> Release:
 
 def _revocation(row: RevocationRow) -> Revocation:
     return Revocation(row.manifest_digest, row.reason, row.revoked_by, row.revoked_at)
+
+
+def referred(session: Session) -> set[Digest]:
+    """Digests of all manifests that were decided on, released or revoked."""
+    columns = (DecisionRow.manifest_digest, ReleaseRow.manifest_digest, RevocationRow.manifest_digest)
+    return {digest for column in columns for digest in session.scalars(select(column).distinct())}

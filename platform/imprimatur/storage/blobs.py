@@ -43,11 +43,10 @@ class Blobs:
     def add(self, data: bytes) -> Digest:
         """Store ``data``; a blob that is there already stays as it is."""
         digest = digest_of_bytes(data)
-        if not self.path(digest).exists():
-            with self._unfinished() as (stream, temporary):
-                stream.write(data)
-                settle(stream)
-                self.adopt(temporary, digest)
+        with self._unfinished() as (stream, temporary):
+            stream.write(data)
+            settle(stream)
+            self.adopt(temporary, digest)
         return digest
 
     def add_file(self, source: Path) -> Digest:
@@ -62,10 +61,19 @@ class Blobs:
         """Move a finished file, already on the disk of the store and synced, to its place as ``digest``."""
         target = self.path(digest)
         if target.exists():
+            os.utime(target)  # wanted again: too young to be collected, whatever refers to it so far
             return
         file.chmod(_READ_ONLY)
         file.rename(target)
         sync_folder(self._folder)
+
+    def all(self) -> dict[Digest, Path]:
+        """Every blob that is there, by the digest that it is named by."""
+        return {f"sha256:{path.name}": path for path in self._folder.iterdir()}
+
+    def remove(self, digest: Digest) -> None:
+        """Take the blob away."""
+        self.path(digest).unlink(missing_ok=True)
 
     def read(self, digest: Digest) -> bytes:
         """The blob's bytes, verified. Raises NotFound ``no-such-blob`` or Tampered ``blob-changed``."""

@@ -6,16 +6,19 @@ import fcntl
 import json
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from imprimatur.core.digests import Digest
+from imprimatur.core.digests import Digest, digest_of_bytes
 from imprimatur.core.errors import BadInput, NotFound, Tampered
 from imprimatur.core.files import sync_folder
 from imprimatur.storage.blobs import Blobs, settle, writing
+from imprimatur.storage.collection import COLLECTING, SAFE_AGE, Garbage, collecting, older, storing
 from imprimatur.storage.layout import (
     EMPTY_CONFIG,
     LAYOUT,
@@ -28,6 +31,7 @@ from imprimatur.storage.model import Manifest, SealedFile
 from imprimatur.storage.staging import Staging, staged, sweep
 
 _INDEX = "index.json"
+_LOCK = ".lock"
 
 
 class SealedStore:
@@ -47,11 +51,13 @@ class SealedStore:
 
     def put_blob(self, data: bytes) -> Digest:
         """Store ``data`` once, and return its digest."""
-        return self._blobs.add(data)
+        with storing(self.root):
+            return self._blobs.add(data)
 
     def put_blob_file(self, path: Path) -> Digest:
         """Store the file's bytes once, read in chunks, and return their digest."""
-        return self._blobs.add_file(path)
+        with storing(self.root):
+            return self._blobs.add_file(path)
 
     def read_blob(self, digest: Digest) -> bytes:
         """The bytes of ``digest``, verified. Raises NotFound ``no-such-blob`` or Tampered ``blob-changed``."""
@@ -73,10 +79,10 @@ class SealedStore:
 
     def seal(self, staging: Staging, *, artifact_type: str) -> Manifest:
         """Move the staged files into the store, and return the manifest over them."""
-        with writing():
+        with writing(), storing(self.root):
             for file in staging.files:
                 self._blobs.adopt(staging.path(file), file.digest)
-        return self.enter(artifact_type, staging.files)
+            return self._enter(artifact_type, staging.files)
 
     def seal_folder(self, folder: Path, *, artifact_type: str) -> Manifest:
         """Seal the files of ``folder`` as they are read now. The same bytes give the same manifest."""
@@ -129,6 +135,46 @@ class SealedStore:
 
     def enter(self, artifact_type: str, files: tuple[SealedFile, ...]) -> Manifest:
         """Enter the manifest over ``files``, whose blobs are here already. Raises NotFound ``no-such-blob``."""
+        with writing(), storing(self.root):
+            return self._enter(artifact_type, files)
+
+    def collect(
+        self, referred: Collection[Digest], *, age: timedelta = SAFE_AGE, now: float | None = None, remove: bool = True
+    ) -> Garbage:
+        """Find, and remove unless told not to, what none of the manifests and blobs in ``referred`` needs.
+
+        What was written or wanted within ``age`` stays. The index is written before a blob goes, so that a crash at any
+        moment leaves no manifest without its blobs.
+        """
+        now = time.time() if now is None else now
+        with writing(), collecting(self.root):
+            blobs = self._blobs.all()
+            old = {digest for digest, path in blobs.items() if older([path], now, age)}
+            entered = self.manifests()
+            lost = tuple(digest for digest in entered if digest in old and digest not in referred)
+            needed = set(referred) | {digest_of_bytes(EMPTY_CONFIG)}
+            for digest in set(entered) - set(lost):
+                needed |= {digest, *(file.digest for file in self.manifest(digest).files)}
+            unneeded = tuple(sorted(old - needed))
+            leftovers = older(list(self._incoming.iterdir()), now, age)
+            size = sum(path.stat().st_size for path in (*(blobs[digest] for digest in unneeded), *leftovers))
+            garbage = Garbage(lost, unneeded, len(leftovers), size)
+            if remove:
+                self._remove(garbage, leftovers)
+        return garbage
+
+    def _remove(self, garbage: Garbage, leftovers: Iterable[Path]) -> None:
+        if garbage.manifests:
+            with self._index_locked():
+                kept = [entry for entry in self._entries() if entry["digest"] not in garbage.manifests]
+                self._replace(self.root / _INDEX, index_bytes(kept))
+        for digest in garbage.blobs:
+            self._blobs.remove(digest)
+        for file in leftovers:
+            file.unlink(missing_ok=True)
+        sweep(self._staging)
+
+    def _enter(self, artifact_type: str, files: tuple[SealedFile, ...]) -> Manifest:
         for file in files:
             self.blob_path(file.digest)
         data = manifest_bytes(artifact_type, files)
@@ -141,7 +187,8 @@ class SealedStore:
         """Remove the empty folders for unfinished files, so that only the layout stands there."""
         for folder in (self._incoming, self._staging):
             folder.rmdir()
-        (self.root / ".lock").unlink(missing_ok=True)
+        for lock in (_LOCK, COLLECTING):
+            (self.root / lock).unlink(missing_ok=True)
 
     def _prepare(self) -> None:
         with writing():
@@ -152,11 +199,16 @@ class SealedStore:
                     self._replace(self.root / name, content, only_new=True)
 
     def _index(self, descriptor: dict[str, Any]) -> None:
-        with writing(), (self.root / ".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._index_locked():
             entries = self._entries()
             if descriptor not in entries:
                 self._replace(self.root / _INDEX, index_bytes([*entries, descriptor]))
+
+    @contextmanager
+    def _index_locked(self) -> Iterator[None]:
+        with writing(), (self.root / _LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _entries(self) -> list[Any]:
         entries: list[Any] = json.loads((self.root / _INDEX).read_bytes())["manifests"]
