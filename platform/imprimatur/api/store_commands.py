@@ -77,5 +77,5 @@ def collect_garbage(database: Database, store: SealedStore, age: timedelta, *, r
     garbage = store.collect(referred, age=age, remove=remove)
     if remove and (garbage.manifests or garbage.blobs or garbage.unfinished):
         with AuditLog(database).unit_of_work("imprimatur", "store.collect", "sealed store") as unit:
-            unit.record("store.collected", **garbage.document())
+            unit.record("store.collected", garbage=garbage.document())
     return garbage

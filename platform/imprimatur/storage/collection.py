@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from imprimatur.core.digests import Digest
+from imprimatur.core.digests import Digest, Json
 
 SAFE_AGE = timedelta(hours=24)
 """What is younger may belong to a sealing that is under way: bytes are stored before the database knows of them."""
@@ -25,7 +25,7 @@ class Garbage:
     unfinished: int
     size: int
 
-    def document(self) -> dict[str, object]:
+    def document(self) -> dict[str, Json]:
         """The garbage as JSON."""
         return {
             "manifests": list(self.manifests),
