@@ -33,6 +33,7 @@ _TEXT_LIMIT = 16 << 20
 _SHARDS = ".safetensors.index.json"
 _ZIP = b"PK\x03\x04"
 _PICKLE_PROTOCOLS = {bytes((0x80, protocol)) for protocol in range(2, 6)}
+_BOUNDLESS = {"scheduler_config.json": ("lambda_min_clipped",)}  # what solvers clip at, by default nowhere
 _CUSTOM_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
 
 
@@ -203,7 +204,9 @@ def _parse(file: Path, *, large: bool) -> Any:
     if size > limit:
         raise ValueError(f"{size} bytes, at most {limit} allowed")
     data = file.read_bytes()
-    return strict_json.parse(data, limit=limit, marks=_TABLE_MARKS) if large else strict_json.parse(data, limit=limit)
+    if large:
+        return strict_json.parse(data, limit=limit, marks=_TABLE_MARKS)
+    return strict_json.parse(data, limit=limit, boundless=_BOUNDLESS.get(file.name, ()))
 
 
 def _pickle(path: str, found: str) -> Refused:
