@@ -16,6 +16,11 @@ LOADER_MODULE = "imprimatur.registry.flavor"
 LINEAGE_KEY = "imprimatur"
 MLMODEL = "MLmodel"
 PIPELINE_FOLDER = "pipeline"
+PIPELINE_TYPE = "application/vnd.imprimatur.pipeline.v1"
+ADAPTER_TYPE = "application/vnd.imprimatur.adapter.v1"
+ADAPTER_LOADER = "mlflow.diffusers"
+ADAPTER_FOLDER = "adapter_weights"
+_ADAPTER_FLAVOR = "diffusers"
 _MLMODEL_LIMIT = 1 << 18
 
 
@@ -42,6 +47,14 @@ def read_mlmodel(path: Path) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise BadInput("bad-mlmodel", f"{MLMODEL} holds {type(document).__name__} (expected a mapping)")
     return document
+
+
+def adapter_flavor(folder: Path) -> Mapping[str, Any] | None:
+    """What MLflow's own diffusers flavor wrote of the adapter in ``folder``; None where there is no such flavor."""
+    path = folder / MLMODEL
+    flavors = read_mlmodel(path).get("flavors") if path.is_file() else None
+    flavor = flavors.get(_ADAPTER_FLAVOR) if isinstance(flavors, dict) else None
+    return flavor if isinstance(flavor, dict) else None
 
 
 def lineage_of(folder: Path) -> Mapping[str, Json]:

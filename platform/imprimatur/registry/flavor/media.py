@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imprimatur.core.errors import Fault
+from imprimatur.core.errors import BadInput, Fault
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -53,16 +53,18 @@ def media_of(kind: type) -> Media | None:
     return Media.IMAGE if "decoder_pipe" in code.co_names else None
 
 
-def encode(media: Media, output: Any, pipeline: DiffusionPipeline, frames_per_second: float) -> list[bytes]:
+def encode(media: Media, output: Any, pipeline: DiffusionPipeline, frames_per_second: float | None) -> list[bytes]:
     """Each thing in a pipeline's ``output``, as a file of the media type ``media``.
 
-    Raises Fault ``not-finite`` for sound that is no number, ``no-sampling-rate`` where no part of the pipeline says how
-    fast its sound is to be played.
+    Raises BadInput ``bad-rate`` for a film at no frames per second; Fault ``not-finite`` for sound that is no number,
+    ``no-sampling-rate`` where no part of the pipeline says how fast its sound is to be played.
     """
     field = next(name for name, kind in _OF_FIELD.items() if kind is media and name in output)
     if media is Media.IMAGE:
         return [png(image) for image in output[field]]
     if media is Media.VIDEO:
+        if not frames_per_second or frames_per_second <= 0:
+            raise BadInput("bad-rate", f"Got {frames_per_second} frames per second (expected more than 0)")
         return [webp(frames, frames_per_second) for frames in output[field]]
     rate = sampling_rate(pipeline)
     return [wav(samples, rate) for samples in output[field]]

@@ -31,8 +31,9 @@ class PromptedPipeline:
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[bytes]:
         """One PNG, animated WebP or WAV for each prompt of a list, or of a data frame's column ``prompt`` (or its only
         one)."""
-        chosen = {**self._call.defaults, **(params or {})}
-        seed = int(chosen.get("seed") or 0)
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        chosen = {**self._call.defaults, **given}
+        seed = int(chosen.get("seed", 0))
         prompts = _prompts(model_input)
         answers: list[bytes] = []
         for start in range(0, len(prompts), self._call.batch):
@@ -47,7 +48,7 @@ class PromptedPipeline:
         with torch.inference_mode(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(seed % _SEEDS)  # for schedulers that their pipeline passes no generator
             drawn = self.pipeline(generator=generators, **asked, **self._call.options(chosen))
-        answers = encode(self._call.media, drawn, self.pipeline, chosen.get("frames_per_second") or 1.0)
+        answers = encode(self._call.media, drawn, self.pipeline, chosen.get("frames_per_second"))
         if len(answers) != len(prompts):
             raise Fault("wrong-count", f"The pipeline made {len(answers)} of {len(prompts)} things that were asked for")
         return answers

@@ -48,7 +48,7 @@ def save_pipeline(
     BadInput ``folder-not-empty`` for a folder with files in it, Refused ``custom-code`` for a pipeline with a class
     that is not stock.
     """
-    folder = _empty(Path(path))
+    folder = empty_folder(Path(path))
     check_index({name: _listed(value) for name, value in pipeline.config.items()} | _class_of(pipeline))
     with without_bars():
         pipeline.save_pretrained(folder / PIPELINE_FOLDER, safe_serialization=True)
@@ -63,7 +63,7 @@ def save_folder(source: Path, path: Path | str, *, lineage: Lineage, mlflow_mode
     """
     import diffusers  # heavy, and absent from the server
 
-    folder = _empty(Path(path))
+    folder = empty_folder(Path(path))
     name = admit(source).pipeline
     shutil.copytree(pipeline_folder(source), folder / PIPELINE_FOLDER)
     _finish(folder, getattr(diffusers, name), lineage, mlflow_model or Model())
@@ -76,17 +76,18 @@ def log_pipeline(
 
     A lineage without a run gets the active run's id. The result's ``registered_model_version`` is the new number.
     """
-    return _log(save_pipeline, {"pipeline": pipeline}, name, registered_model_name, lineage)
+    return log(save_pipeline, {"pipeline": pipeline}, name, registered_model_name, lineage)
 
 
 def log_folder(source: Path, *, name: str, registered_model_name: str | None = None, lineage: Lineage) -> ModelInfo:
     """Log the saved pipeline in the folder ``source``, as ``log_pipeline`` does, without loading its weights."""
-    return _log(save_folder, {"source": source}, name, registered_model_name, lineage)
+    return log(save_folder, {"source": source}, name, registered_model_name, lineage)
 
 
-def _log(
+def log(
     save: Callable[..., None], what: Mapping[str, Any], name: str, registered_model_name: str | None, lineage: Lineage
 ) -> ModelInfo:
+    """Log what ``save`` writes of ``what`` to MLflow's active run, as ``log_pipeline`` does."""
     run = mlflow.active_run()
     if lineage.run_id is None and run is not None:
         lineage = replace(lineage, run_id=run.info.run_id)
@@ -101,7 +102,8 @@ def _log(
     return info
 
 
-def _empty(folder: Path) -> Path:
+def empty_folder(folder: Path) -> Path:
+    """``folder``, made where it was not there. Raises BadInput ``folder-not-empty``."""
     if folder.exists() and any(folder.iterdir()):
         raise BadInput("folder-not-empty", f"{folder.name} has files in it (expected a new or empty folder)")
     folder.mkdir(parents=True, exist_ok=True)
