@@ -221,6 +221,15 @@ def test_a_video_plays_at_the_rate_that_was_asked_for(tmp_path: Path) -> None:
     assert video.info["duration"] == 40
 
 
+@pytest.mark.parametrize("rate", [0.0, -8.0])
+def test_a_video_at_no_rate_is_refused(tmp_path: Path, rate: float) -> None:
+    with pytest.raises(BadInput) as refusal:
+        PromptedPipeline(tiny_animatediff(tmp_path)).predict(
+            ["one"], {**_STEPS, "frames": 2, "frames_per_second": rate}
+        )
+    assert refusal.value.code == "bad-rate"
+
+
 def test_sound_that_is_no_number_is_thrown_away() -> None:
     with pytest.raises(Fault) as fault:
         wav(np.array([0.0, np.nan]), 8000)

@@ -25,10 +25,13 @@ from imprimatur.registry.layout import (
     PIPELINE_FOLDER,
     PIPELINE_TYPE,
     adapter_flavor,
+    lineage_in,
     lineage_of,
+    parse_mlmodel,
 )
 from imprimatur.registry.safetensors_header import read_metadata
 from imprimatur.registry.stock import INDEX_NAME
+from imprimatur.storage.model import Manifest
 from imprimatur.storage.service import SealedStore
 
 _STANDARD_NAME = "pytorch_lora_weights.safetensors"
@@ -94,6 +97,19 @@ def admit_adapter(folder: Path) -> AdmittedAdapter:
     if not isinstance(base, str) or not is_digest(base):
         raise _unsealed(f"names {base!r} as its base")
     return AdmittedAdapter(base, chosen, tuple(sorted(weights)), lineage)
+
+
+def sealed_base(store: SealedStore, manifest: Manifest) -> Manifest | None:
+    """The manifest of the base that the sealed adapter ``manifest`` names; None where that one is no adapter.
+
+    Raises Refused ``unsealed-base`` where the base is sealed here no more.
+    """
+    if manifest.artifact_type != ADAPTER_TYPE:
+        return None
+    mlmodel = next(file for file in manifest.files if file.path == MLMODEL)
+    base = str(lineage_in(parse_mlmodel(store.read_blob(mlmodel.digest)))["base_model"])
+    require_sealed_base(store, base)
+    return store.manifest(base)
 
 
 def require_sealed_base(store: SealedStore, base: Digest) -> None:

@@ -43,7 +43,12 @@ def read_mlmodel(path: Path) -> Mapping[str, Any]:
     """The parsed MLmodel file. Raises BadInput ``bad-mlmodel`` where it is too large or no YAML mapping."""
     if path.stat().st_size > _MLMODEL_LIMIT:
         raise BadInput("bad-mlmodel", f"{MLMODEL} has {path.stat().st_size} bytes (expected at most {_MLMODEL_LIMIT})")
-    document = strict_yaml.load(path.read_bytes().decode("utf-8", "replace"), "bad-mlmodel")
+    return parse_mlmodel(path.read_bytes())
+
+
+def parse_mlmodel(data: bytes) -> Mapping[str, Any]:
+    """The MLmodel document in ``data``. Raises BadInput ``bad-mlmodel`` where it is no YAML mapping."""
+    document = strict_yaml.load(data.decode("utf-8", "replace"), "bad-mlmodel")
     if not isinstance(document, dict):
         raise BadInput("bad-mlmodel", f"{MLMODEL} holds {type(document).__name__} (expected a mapping)")
     return document
@@ -60,8 +65,11 @@ def adapter_flavor(folder: Path) -> Mapping[str, Any] | None:
 def lineage_of(folder: Path) -> Mapping[str, Json]:
     """The lineage that was saved with the pipeline, as JSON; empty where the folder has none."""
     path = folder / MLMODEL
-    if not path.is_file():
-        return {}
-    metadata = read_mlmodel(path).get("metadata") or {}
+    return lineage_in(read_mlmodel(path)) if path.is_file() else {}
+
+
+def lineage_in(mlmodel: Mapping[str, Any]) -> Mapping[str, Json]:
+    """The lineage in a parsed MLmodel file, as JSON; empty where there is none."""
+    metadata = mlmodel.get("metadata") or {}
     lineage = metadata.get(LINEAGE_KEY) if isinstance(metadata, dict) else None
     return lineage if isinstance(lineage, dict) else {}
