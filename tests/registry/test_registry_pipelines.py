@@ -157,6 +157,16 @@ def test_row_i_is_drawn_with_the_seed_and_i(saved: Saved) -> None:
     assert np.abs(together - other).max() > 1
 
 
+def test_the_same_seed_gives_the_same_bytes_whatever_was_drawn_before(saved: Saved) -> None:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        first = saved.answers(saved.kind.prompts[:1], 5)
+        torch.manual_seed(2)
+        assert saved.answers(saved.kind.prompts[:1], 5) == first
+
+
 def test_drawing_leaves_everybody_elses_random_numbers_alone(saved: Saved) -> None:
     import torch
 
