@@ -95,6 +95,7 @@ def _archive() -> bytes:
 
 _PICKLE = pickle.dumps(_Executed())
 _SHARDS = "pipeline/unet/diffusion_pytorch_model.safetensors.index.json"
+_SCHEDULER = "pipeline/scheduler/scheduler_config.json"
 _BAD = "bad-safetensors"
 _UNET = str(_WEIGHTS)
 
@@ -200,6 +201,13 @@ FOLDERS = [
         "pipeline/unet/config.json",
     ),
     Case("35 NaN in a configuration", _write("pipeline/unet/config.json", b'{"a": NaN}'), "bad-json"),
+    Case("35 endless number", _write("pipeline/unet/config.json", b'{"a": 1e999}'), "bad-json"),
+    Case("35 -Infinity for another name", _write(_SCHEDULER, b'{"beta_start": -Infinity}'), "bad-json"),
+    Case("35 -Infinity in a list", _write(_SCHEDULER, b'{"lambda_min_clipped": [-Infinity]}'), "bad-json"),
+    Case("35 infinity", _write(_SCHEDULER, b'{"lambda_min_clipped": Infinity}'), "bad-json"),
+    Case(
+        "35 -Infinity elsewhere", _write("pipeline/unet/config.json", b'{"lambda_min_clipped": -Infinity}'), "bad-json"
+    ),
     Case("05 deep configuration", _write("pipeline/unet/config.json", b"[" * 20_000), "bad-json"),
     Case("03 large configuration", _write("pipeline/unet/config.json", b"[" + b"1," * (2 << 20) + b"1]"), "bad-json"),
     Case("no UTF-8 text", _write("notes.txt", b"\xff\xfe"), "bad-text", "notes.txt"),

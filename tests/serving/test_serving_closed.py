@@ -21,7 +21,7 @@ from imprimatur.storage.service import SealedStore
 root, digest = Path(sys.argv[1]), sys.argv[2]
 assert build_gateway(Settings(home=root / "home"))
 assert "torch" not in sys.modules, "a gateway starts without torch"
-painter = Painter.open(SealedStore(root / "store").materialise(digest, root / "copy"), "cpu")
+painter = Painter.open(SealedStore(root / "store"), digest, root / "copy", "cpu")
 (drawn,) = painter.paint(Sampling(1, 1.0), [Order("a digit", 1)])
 assert drawn.picture.shape == (16, 16, 3)
 forbidden = {"sqlalchemy", "imprimatur.core.database", "sqlite3", "psycopg", "alembic"} & set(sys.modules)

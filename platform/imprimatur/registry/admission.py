@@ -15,7 +15,7 @@ from imprimatur.core.digests import Json
 from imprimatur.core.errors import Refused
 from imprimatur.registry import strict_json
 from imprimatur.registry.finite import check_finite
-from imprimatur.registry.layout import LOADER_MODULE, MLMODEL, lineage_of, pipeline_folder, read_mlmodel
+from imprimatur.registry.layout import LOADER_MODULE, MLMODEL, adapter_flavor, lineage_of, pipeline_folder, read_mlmodel
 from imprimatur.registry.safetensors_header import Tensor, read_header
 from imprimatur.registry.stock import INDEX_NAME, check_index, components
 from imprimatur.storage.model import check_paths
@@ -23,7 +23,7 @@ from imprimatur.storage.model import check_paths
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz", ".mar"}
 _CODE = {".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".sh", ".exe", ".whl", ".egg", ".pth", ".ipynb"}
 _TEXTS = {".txt", ".md", ".yaml", ".yml", ".jinja"}
-_BARE_TEXTS = {MLMODEL, "LICENSE", "LICENCE", "NOTICE", "README", ".gitattributes"}
+_BARE_TEXTS = {MLMODEL, "LICENSE", "LICENCE", "NOTICE", "README", ".gitattributes", "registered_model_meta"}
 _OPAQUE = {".model", ".png", ".jpg", ".jpeg", ".webp"}  # sentencepiece vocabularies, and a card's pictures
 _VOCABULARIES = {"tokenizer.json", "vocab.json"}
 _CONFIG_LIMIT = 2 << 20
@@ -33,6 +33,7 @@ _TEXT_LIMIT = 16 << 20
 _SHARDS = ".safetensors.index.json"
 _ZIP = b"PK\x03\x04"
 _PICKLE_PROTOCOLS = {bytes((0x80, protocol)) for protocol in range(2, 6)}
+_BOUNDLESS = {"scheduler_config.json": ("lambda_min_clipped",)}  # what solvers clip at, by default nowhere
 _CUSTOM_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
 
 
@@ -51,7 +52,27 @@ def admit(folder: Path) -> Admitted:
 
     Raises Refused: ``bad-path``, ``path-collision``, ``not-a-file``, ``pickle-file``, ``code-file``, ``file-type``,
     ``bad-json``, ``bad-text``, ``bad-safetensors``, ``missing-shard``, ``no-weights``, ``missing-component``,
-    ``bad-model-index``, ``custom-code``, ``no-pipeline``; BadInput ``bad-mlmodel``.
+    ``bad-model-index``, ``custom-code``, ``no-pipeline``, ``not-a-pipeline``; BadInput ``bad-mlmodel``.
+    """
+    weights = check_files(folder)
+    if adapter_flavor(folder) is not None:
+        raise Refused(
+            "not-a-pipeline",
+            "The folder holds an adapter (expected a whole pipeline); it is loaded with its base, by load_sealed",
+        )
+    check_loader(folder, LOADER_MODULE)
+    top = pipeline_folder(folder)
+    index = json.loads((top / INDEX_NAME).read_bytes())
+    pipeline = check_index(index)
+    parts = components(index)
+    _check_components(parts, top)
+    return Admitted(pipeline, parts, tuple(sorted(weights)), lineage_of(folder))
+
+
+def check_files(folder: Path) -> Mapping[str, tuple[Tensor, ...]]:
+    """The tensors of each weight file, by path, once every file is found to be of a kind and form that may be sealed.
+
+    Raises Refused, as ``admit`` does.
     """
     files = _files(folder)
     for path, file in files.items():
@@ -59,17 +80,11 @@ def admit(folder: Path) -> Admitted:
         _check_content(path, file)
     weights = {path: _read_weights(path, file) for path, file in files.items() if path.endswith(".safetensors")}
     if not weights:
-        raise Refused("no-weights", "The folder holds no .safetensors file (expected the pipeline's weights)")
+        raise Refused("no-weights", "The folder holds no .safetensors file (expected the model's weights)")
     for path in files:
         if path.endswith(_SHARDS):
             _check_shards(path, files[path], weights)
-    _check_mlmodel(folder)
-    top = pipeline_folder(folder)
-    index = json.loads((top / INDEX_NAME).read_bytes())
-    pipeline = check_index(index)
-    parts = components(index)
-    _check_components(parts, top)
-    return Admitted(pipeline, parts, tuple(sorted(weights)), lineage_of(folder))
+    return weights
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -168,7 +183,8 @@ def _check_shards(path: str, file: Path, weights: Mapping[str, Iterable[Tensor]]
             )
 
 
-def _check_mlmodel(folder: Path) -> None:
+def check_loader(folder: Path, loader: str) -> None:
+    """Raise Refused ``custom-code`` where an MLmodel file has MLflow load with anything but the module ``loader``."""
     path = folder / MLMODEL
     if not path.is_file():
         return
@@ -178,11 +194,11 @@ def _check_mlmodel(folder: Path) -> None:
         raise Refused(
             "custom-code", f"{MLMODEL} has no readable flavors (expected those of log_pipeline)", file=MLMODEL
         )
-    if pyfunc and (pyfunc.get("loader_module") != LOADER_MODULE or pyfunc.get("code")):
+    if pyfunc and (pyfunc.get("loader_module") != loader or pyfunc.get("code")):
         raise Refused(
             "custom-code",
             f"{MLMODEL} loads with {pyfunc.get('loader_module')!r} and code {pyfunc.get('code')!r} "
-            f"(expected {LOADER_MODULE!r} and no code); log the pipeline with that module",
+            f"(expected {loader!r} and no code); log the pipeline with that module",
             file=MLMODEL,
         )
 
@@ -203,7 +219,9 @@ def _parse(file: Path, *, large: bool) -> Any:
     if size > limit:
         raise ValueError(f"{size} bytes, at most {limit} allowed")
     data = file.read_bytes()
-    return strict_json.parse(data, limit=limit, marks=_TABLE_MARKS) if large else strict_json.parse(data, limit=limit)
+    if large:
+        return strict_json.parse(data, limit=limit, marks=_TABLE_MARKS)
+    return strict_json.parse(data, limit=limit, boundless=_BOUNDLESS.get(file.name, ()))
 
 
 def _pickle(path: str, found: str) -> Refused:

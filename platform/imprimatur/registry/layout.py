@@ -16,6 +16,11 @@ LOADER_MODULE = "imprimatur.registry.flavor"
 LINEAGE_KEY = "imprimatur"
 MLMODEL = "MLmodel"
 PIPELINE_FOLDER = "pipeline"
+PIPELINE_TYPE = "application/vnd.imprimatur.pipeline.v1"
+ADAPTER_TYPE = "application/vnd.imprimatur.adapter.v1"
+ADAPTER_LOADER = "mlflow.diffusers"
+ADAPTER_FOLDER = "adapter_weights"
+_ADAPTER_FLAVOR = "diffusers"
 _MLMODEL_LIMIT = 1 << 18
 
 
@@ -38,17 +43,33 @@ def read_mlmodel(path: Path) -> Mapping[str, Any]:
     """The parsed MLmodel file. Raises BadInput ``bad-mlmodel`` where it is too large or no YAML mapping."""
     if path.stat().st_size > _MLMODEL_LIMIT:
         raise BadInput("bad-mlmodel", f"{MLMODEL} has {path.stat().st_size} bytes (expected at most {_MLMODEL_LIMIT})")
-    document = strict_yaml.load(path.read_bytes().decode("utf-8", "replace"), "bad-mlmodel")
+    return parse_mlmodel(path.read_bytes())
+
+
+def parse_mlmodel(data: bytes) -> Mapping[str, Any]:
+    """The MLmodel document in ``data``. Raises BadInput ``bad-mlmodel`` where it is no YAML mapping."""
+    document = strict_yaml.load(data.decode("utf-8", "replace"), "bad-mlmodel")
     if not isinstance(document, dict):
         raise BadInput("bad-mlmodel", f"{MLMODEL} holds {type(document).__name__} (expected a mapping)")
     return document
 
 
+def adapter_flavor(folder: Path) -> Mapping[str, Any] | None:
+    """What MLflow's own diffusers flavor wrote of the adapter in ``folder``; None where there is no such flavor."""
+    path = folder / MLMODEL
+    flavors = read_mlmodel(path).get("flavors") if path.is_file() else None
+    flavor = flavors.get(_ADAPTER_FLAVOR) if isinstance(flavors, dict) else None
+    return flavor if isinstance(flavor, dict) else None
+
+
 def lineage_of(folder: Path) -> Mapping[str, Json]:
     """The lineage that was saved with the pipeline, as JSON; empty where the folder has none."""
     path = folder / MLMODEL
-    if not path.is_file():
-        return {}
-    metadata = read_mlmodel(path).get("metadata") or {}
+    return lineage_in(read_mlmodel(path)) if path.is_file() else {}
+
+
+def lineage_in(mlmodel: Mapping[str, Any]) -> Mapping[str, Json]:
+    """The lineage in a parsed MLmodel file, as JSON; empty where there is none."""
+    metadata = mlmodel.get("metadata") or {}
     lineage = metadata.get(LINEAGE_KEY) if isinstance(metadata, dict) else None
     return lineage if isinstance(lineage, dict) else {}

@@ -44,8 +44,33 @@ class Tensor:
     end: int
 
 
+@dataclass(frozen=True)
+class _Header:
+    """The entries of a header, its metadata among them, and where in the file it ends."""
+
+    entries: Mapping[str, Any]
+    end: int
+
+
 def read_header(path: Path) -> tuple[Tensor, ...]:
     """The tensors of the file, in the order of their bytes. Raises ValueError, saying what is wrong with the file."""
+    found = _parse(path)
+    header, start = found.entries, found.end
+    if not 0 < len(header) - (_METADATA in header) <= _TENSOR_LIMIT:
+        raise ValueError(f"{len(header)} tensors (expected 1 to {_TENSOR_LIMIT})")
+    entries = ((name, entry) for name, entry in header.items() if name != _METADATA)
+    tensors = sorted((_tensor(name, entry, start) for name, entry in entries), key=lambda t: (t.begin, t.end))
+    _check_cover(tensors, start, path.stat().st_size)
+    return tuple(tensors)
+
+
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """What else the file says of itself. Raises ValueError, saying what is wrong with the file."""
+    metadata: Mapping[str, str] = _parse(path).entries.get(_METADATA, {})
+    return metadata
+
+
+def _parse(path: Path) -> _Header:
     size = path.stat().st_size
     with path.open("rb") as stream:
         prefix = stream.read(_PREFIX)
@@ -59,13 +84,8 @@ def read_header(path: Path) -> tuple[Tensor, ...]:
         header = strict_json.parse(stream.read(length).rstrip(b" "), limit=_HEADER_LIMIT, marks=_MARK_LIMIT)
     if not isinstance(header, dict):
         raise ValueError(f"a header that is {type(header).__name__} (expected an object)")
-    _check_metadata(header.pop(_METADATA, {}))
-    if not 0 < len(header) <= _TENSOR_LIMIT:
-        raise ValueError(f"{len(header)} tensors (expected 1 to {_TENSOR_LIMIT})")
-    start = _PREFIX + length
-    tensors = sorted((_tensor(name, entry, start) for name, entry in header.items()), key=lambda t: (t.begin, t.end))
-    _check_cover(tensors, start, size)
-    return tuple(tensors)
+    _check_metadata(header.get(_METADATA, {}))
+    return _Header(header, _PREFIX + length)
 
 
 def _tensor(name: str, entry: Any, start: int) -> Tensor:

@@ -15,14 +15,15 @@ from imprimatur.core.errors import BadInput, ImprimaturError, NotFound, Refused
 from imprimatur.costs.model import Kind
 from imprimatur.costs.service import Ledger
 from imprimatur.registry import store
-from imprimatur.registry.admission import admit
+from imprimatur.registry.adapter import sealable
+from imprimatur.registry.layout import PIPELINE_TYPE
 from imprimatur.registry.model import Lineage, Submission, Use, Version, incomplete_use
 from imprimatur.registry.sources import artifact_folder
 from imprimatur.registry.tables import VersionRow
 from imprimatur.storage.model import Manifest
 from imprimatur.storage.service import SealedStore
 
-ARTIFACT_TYPE = "application/vnd.imprimatur.pipeline.v1"
+ARTIFACT_TYPE = PIPELINE_TYPE
 
 
 class Registry:
@@ -57,7 +58,7 @@ class Registry:
         """The version, sealed: a private copy of its files is made and checked, and it is that copy which is stored.
 
         A sealed version stays as it is. Raises NotFound, Refused ``bad-source``, ``no-artifacts``, and everything that
-        ``admission.admit`` refuses; then nothing is stored.
+        ``sealable`` refuses; then nothing is stored.
         """
         found = self._known(actor, model, version)
         if found.manifest_digest is not None:
@@ -162,9 +163,9 @@ class Registry:
     def _copy_and_admit(self, version: Version) -> tuple[Manifest, Mapping[str, Json]]:
         folder = artifact_folder(self._artifacts, version.source)
         with self.sealed.stage(folder) as staging:
-            lineage = admit(staging.folder).lineage
-            Lineage.parse(lineage)
-            return self.sealed.seal(staging, artifact_type=ARTIFACT_TYPE), lineage
+            found = sealable(staging.folder, self.sealed)
+            Lineage.parse(found.lineage)
+            return self.sealed.seal(staging, artifact_type=found.artifact_type), found.lineage
 
     def _write_down(
         self, unit: Unit, actor: Principal, row: VersionRow, manifest: Manifest, lineage: Mapping[str, Json]

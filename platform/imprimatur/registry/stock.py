@@ -14,6 +14,8 @@ from typing import Any
 from imprimatur.core.errors import Refused
 
 INDEX_NAME = "model_index.json"
+LABELS = "id2label"
+_LABEL_LIMIT = 100_000
 _PIPELINES = "pipelines"
 
 
@@ -42,7 +44,9 @@ def check_index(index: Any) -> str:
     if pipeline not in stock_classes()[_PIPELINES]:
         raise _custom(f"pipeline class {pipeline!r}")
     for name, value in index.items():
-        if isinstance(value, list):
+        if name == LABELS and value is not None:
+            _check_labels(value)
+        elif isinstance(value, list) and not _is_numbers(value):
             _check_component(name, value)
         elif isinstance(value, dict):
             raise Refused("bad-model-index", f"{INDEX_NAME}: {name!r} is an object (expected [library, class])")
@@ -53,9 +57,26 @@ def components(index: Mapping[str, Any]) -> dict[str, str]:
     """Class by component of a checked index; those that the pipeline goes without are left out."""
     found = {}
     for name, value in index.items():
-        if isinstance(value, list) and isinstance(value[0], str):
+        if isinstance(value, list) and value and isinstance(value[0], str):
             found[name] = str(value[1])
     return found
+
+
+def _is_numbers(value: list[Any]) -> bool:
+    """Whether the list is data of a pipeline's own, such as chosen layers, which can name no class."""
+    return bool(value) and all(isinstance(item, int | float) for item in value)
+
+
+def _check_labels(value: Any) -> None:
+    """Names of classes by number, as a class-conditional pipeline takes them: text by text, and nothing to load."""
+    if (
+        not isinstance(value, dict)
+        or len(value) > _LABEL_LIMIT
+        or not all(str(number).isdecimal() and isinstance(text, str) for number, text in value.items())
+    ):
+        raise Refused(
+            "bad-model-index", f"{INDEX_NAME}: {LABELS!r} has another form (expected names of classes by number)"
+        )
 
 
 def _check_component(name: str, value: list[Any]) -> None:

@@ -3,42 +3,71 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from typing import Any, NoReturn
+from collections.abc import Collection
+from typing import Any
 
 _MARKS = (b",", b":", b"[", b"{")
+_LOWEST = "-Infinity"
 
 
-def parse(data: bytes, *, limit: int, marks: int = 200_000) -> Any:
+def parse(data: bytes, *, limit: int, marks: int = 200_000, boundless: Collection[str] = ()) -> Any:
     """The document in ``data``. Raises ValueError, saying what is wrong with it.
 
     ``limit`` bounds its bytes; ``marks`` bounds its commas, colons and opening brackets, and so the memory that its
-    values take.
+    values take. Members with a name in ``boundless`` may be ``-Infinity``, as diffusers writes "no lower bound".
 
     >>> parse(b'{"a": 1, "a": 2}', limit=100)
     Traceback (most recent call last):
     ...
     ValueError: the key 'a' stands there twice
+    >>> parse(b'{"clip": -Infinity}', limit=100, boundless=["clip"])
+    {'clip': -inf}
     """
     if len(data) > limit:
         raise ValueError(f"{len(data)} bytes, at most {limit} allowed")
     if sum(map(data.count, _MARKS)) > marks:
         raise ValueError("more values than any real file has")
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        return _Reader(boundless).read(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"no UTF-8 text at byte {error.start}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the key {name!r} stands there twice")
-    return found
+class _Reader:
+    """Reads one document and counts the numbers without a bound: met anywhere, and met where they may stand."""
+
+    def __init__(self, boundless: Collection[str]) -> None:
+        self._boundless = boundless
+        self._met = 0
+        self._placed = 0
+
+    def read(self, text: str) -> Any:
+        found = json.loads(text, object_pairs_hook=self._object, parse_constant=self._constant, parse_float=_finite)
+        if self._met != self._placed:
+            raise ValueError(f"{_LOWEST} is no JSON")
+        return found
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+            raise ValueError(f"the key {name!r} stands there twice")
+        self._placed += sum(found.get(name) == -math.inf for name in self._boundless)
+        return found
+
+    def _constant(self, text: str) -> float:
+        if text != _LOWEST or not self._boundless:
+            raise ValueError(f"{text} is no JSON")
+        self._met += 1
+        return -math.inf
 
 
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number

@@ -12,6 +12,7 @@ from imprimatur.core.digests import Digest
 from imprimatur.datasets.model import Dataset
 from imprimatur.evaluation.model import Evaluation, Suite
 from imprimatur.policy.model import Bounds, Facts, Plain, Policy
+from imprimatur.registry.adapter import sealed_base
 from imprimatur.registry.layout import PIPELINE_FOLDER
 from imprimatur.registry.model import Lineage, Submission, Version
 from imprimatur.registry.stock import INDEX_NAME
@@ -92,7 +93,8 @@ def data_of(version: Version, evaluation: Evaluation, known: Sequence[Dataset]) 
 
 
 def pipeline_of(manifest: Manifest, sealed: SealedStore) -> str | None:
-    """The class that the sealed ``model_index.json`` names; None where there is none."""
+    """The class that the sealed ``model_index.json`` names, an adapter's base's; None where there is none."""
+    manifest = sealed_base(sealed, manifest) or manifest
     for path in (INDEX_NAME, f"{PIPELINE_FOLDER}/{INDEX_NAME}"):
         for file in manifest.files:
             if file.path == path:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imprimatur.core.digests import Digest
 from imprimatur.core.errors import Fault, Refused
 from imprimatur.serving.model import Sampling
+from imprimatur.storage.service import SealedStore
 
 Picture = NDArray[np.uint8]
 
@@ -63,11 +65,11 @@ class Painter:
         self.size = _size_of(self._pipeline)
 
     @classmethod
-    def open(cls, folder: Path, device: str) -> Painter:
-        """The pipeline in ``folder`` on ``device``."""
-        from imprimatur.registry.flavor import load_pipeline  # brings MLflow: only where a model is loaded
+    def open(cls, store: SealedStore, digest: Digest, scratch: Path, device: str) -> Painter:
+        """The sealed model ``digest`` on ``device``, from a verified copy in the new folder ``scratch``."""
+        from imprimatur.registry.flavor import load_sealed  # brings MLflow: only where a model is loaded
 
-        return cls(load_pipeline(folder, device))
+        return cls(load_sealed(store, digest, scratch, device))
 
     def paint(self, sampling: Sampling, orders: Sequence[Order]) -> list[Drawn]:
         """One image for each order, each of shape [height, width, 3]. Raises Fault ``image-not-finite``.

@@ -106,7 +106,7 @@ class Shelf:
     def _open(self, digest: Digest) -> Painter:
         """The pipeline from a private copy whose every file was verified; nobody else can write to that copy."""
         with tempfile.TemporaryDirectory(prefix="imprimatur-") as scratch:
-            return Painter.open(self._store.materialise(digest, Path(scratch) / "model"), self._settings.device)
+            return Painter.open(self._store, digest, Path(scratch) / "model", self._settings.device)
 
     def _queue(self, make: Callable[..., list[Drawn]]) -> Batcher[Sampling, Order, Drawn]:
         return Batcher(

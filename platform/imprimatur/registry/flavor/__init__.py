@@ -8,6 +8,7 @@ MLflow finds ``_load_pyfunc`` and ``save_model`` here by name: ``mlflow.pyfunc.l
 PNG images. Nothing here imports torch before a pipeline is saved or loaded.
 """
 
+from imprimatur.registry.flavor.adapting import log_adapter, save_adapter
 from imprimatur.registry.flavor.loading import load_pipeline, load_sealed
 from imprimatur.registry.flavor.prompting import PromptedPipeline, _load_pyfunc
 from imprimatur.registry.flavor.saving import log_folder, log_pipeline, save_folder, save_pipeline
@@ -26,8 +27,10 @@ __all__ = [
     "lineage_of",
     "load_pipeline",
     "load_sealed",
+    "log_adapter",
     "log_folder",
     "log_pipeline",
+    "save_adapter",
     "save_folder",
     "save_model",
     "save_pipeline",

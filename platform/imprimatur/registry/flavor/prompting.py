@@ -1,51 +1,57 @@
-"""A loaded pipeline as MLflow's pyfunc: prompts in, PNG bytes out."""
+"""A loaded pipeline as MLflow's pyfunc: prompts in, one file of the pipeline's medium out for each."""
 
 from __future__ import annotations
 
-import inspect
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imprimatur.core.errors import BadInput
+from imprimatur.core.errors import BadInput, Fault
+from imprimatur.registry.flavor.calling import require_call, subject
 from imprimatur.registry.flavor.loading import load_pipeline
+from imprimatur.registry.flavor.media import encode
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-_BATCH = 8
 _SEEDS = 1 << 63
-_ARGUMENTS = {"steps": "num_inference_steps", "guidance": "guidance_scale"}
 
 
 class PromptedPipeline:
-    """Answers each prompt with one PNG. The image of row ``i`` is drawn with the seed ``seed + i``."""
+    """Answers each prompt with the bytes of one file; row ``i`` is drawn with the seed ``seed + i``.
+
+    A pipeline that draws classes takes a class's name or number for a prompt; one that takes no prompt at all ignores
+    the text. Raises Refused ``no-prompt`` for a pipeline that needs more than that.
+    """
 
     def __init__(self, pipeline: DiffusionPipeline) -> None:
         self.pipeline = pipeline
-        self._taken = inspect.signature(type(pipeline).__call__).parameters
+        self._call = require_call(type(pipeline))
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[bytes]:
-        """One PNG for each prompt of a list, or of a data frame's column ``prompt`` (or its only one)."""
-        chosen = dict(params or {})
-        seed = int(chosen.pop("seed", 0))
-        options = {_ARGUMENTS[name]: value for name, value in chosen.items() if name in _ARGUMENTS}
+        """One PNG, animated WebP or WAV for each prompt of a list, or of a data frame's column ``prompt`` (or its only
+        one)."""
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        chosen = {**self._call.defaults, **given}
+        seed = int(chosen.get("seed", 0))
         prompts = _prompts(model_input)
-        images: list[bytes] = []
-        for start in range(0, len(prompts), _BATCH):
-            images += self._draw(prompts[start : start + _BATCH], seed + start, options)
-        return images
+        answers: list[bytes] = []
+        for start in range(0, len(prompts), self._call.batch):
+            answers += self._draw(prompts[start : start + self._call.batch], seed + start, chosen)
+        return answers
 
-    def _draw(self, prompts: list[str], seed: int, options: Mapping[str, Any]) -> list[bytes]:
+    def _draw(self, prompts: list[str], seed: int, chosen: Mapping[str, Any]) -> list[bytes]:
         import torch  # heavy, and absent from the server
 
-        device = self.pipeline.device
-        generators = [torch.Generator(device).manual_seed((seed + i) % _SEEDS) for i in range(len(prompts))]
-        subject: dict[str, Any] = {"prompt": prompts} if "prompt" in self._taken else {"batch_size": len(prompts)}
-        with torch.inference_mode():
-            drawn = self.pipeline(generator=generators, **subject, **options)
-        return [_png(image) for image in drawn.images]
+        asked = subject(self._call, self.pipeline, prompts)
+        generators = [torch.Generator("cpu").manual_seed((seed + i) % _SEEDS) for i in range(len(prompts))]
+        with torch.inference_mode(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(seed % _SEEDS)  # for schedulers that their pipeline passes no generator
+            drawn = self.pipeline(generator=generators, **asked, **self._call.options(chosen))
+        answers = encode(self._call.media, drawn, self.pipeline, chosen.get("frames_per_second"))
+        if len(answers) != len(prompts):
+            raise Fault("wrong-count", f"The pipeline made {len(answers)} of {len(prompts)} things that were asked for")
+        return answers
 
 
 def _load_pyfunc(path: str) -> PromptedPipeline:
@@ -68,9 +74,3 @@ def _prompts(model_input: Any) -> list[str]:
     if not all(isinstance(prompt, str) for prompt in prompts):
         raise BadInput("bad-prompts", "Found a prompt that is no text (expected a list or a column of text)")
     return prompts
-
-
-def _png(image: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()

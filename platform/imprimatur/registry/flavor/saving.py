@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import json
 import platform
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from imprimatur.core.errors import BadInput
 from imprimatur.registry.admission import admit
+from imprimatur.registry.flavor.calling import OPTIONS, Call, call_of
 from imprimatur.registry.flavor.quiet import without_bars
 from imprimatur.registry.layout import (
     FLAVOR_NAME,
@@ -30,13 +31,12 @@ from imprimatur.registry.layout import (
     pipeline_folder,
 )
 from imprimatur.registry.model import Lineage
-from imprimatur.registry.stock import check_index
+from imprimatur.registry.stock import INDEX_NAME, LABELS, check_index
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 _PINNED = ("diffusers", "transformers", "torch", "safetensors", "mlflow", "imprimatur")
-_FALLBACK_STEPS = 50
 
 
 def save_pipeline(
@@ -48,10 +48,11 @@ def save_pipeline(
     BadInput ``folder-not-empty`` for a folder with files in it, Refused ``custom-code`` for a pipeline with a class
     that is not stock.
     """
-    folder = _empty(Path(path))
+    folder = empty_folder(Path(path))
     check_index({name: _listed(value) for name, value in pipeline.config.items()} | _class_of(pipeline))
     with without_bars():
         pipeline.save_pretrained(folder / PIPELINE_FOLDER, safe_serialization=True)
+    _keep_labels(pipeline, folder / PIPELINE_FOLDER / INDEX_NAME)
     _finish(folder, type(pipeline), lineage, mlflow_model or Model())
 
 
@@ -62,7 +63,7 @@ def save_folder(source: Path, path: Path | str, *, lineage: Lineage, mlflow_mode
     """
     import diffusers  # heavy, and absent from the server
 
-    folder = _empty(Path(path))
+    folder = empty_folder(Path(path))
     name = admit(source).pipeline
     shutil.copytree(pipeline_folder(source), folder / PIPELINE_FOLDER)
     _finish(folder, getattr(diffusers, name), lineage, mlflow_model or Model())
@@ -75,17 +76,18 @@ def log_pipeline(
 
     A lineage without a run gets the active run's id. The result's ``registered_model_version`` is the new number.
     """
-    return _log(save_pipeline, {"pipeline": pipeline}, name, registered_model_name, lineage)
+    return log(save_pipeline, {"pipeline": pipeline}, name, registered_model_name, lineage)
 
 
 def log_folder(source: Path, *, name: str, registered_model_name: str | None = None, lineage: Lineage) -> ModelInfo:
     """Log the saved pipeline in the folder ``source``, as ``log_pipeline`` does, without loading its weights."""
-    return _log(save_folder, {"source": source}, name, registered_model_name, lineage)
+    return log(save_folder, {"source": source}, name, registered_model_name, lineage)
 
 
-def _log(
+def log(
     save: Callable[..., None], what: Mapping[str, Any], name: str, registered_model_name: str | None, lineage: Lineage
 ) -> ModelInfo:
+    """Log what ``save`` writes of ``what`` to MLflow's active run, as ``log_pipeline`` does."""
     run = mlflow.active_run()
     if lineage.run_id is None and run is not None:
         lineage = replace(lineage, run_id=run.info.run_id)
@@ -100,7 +102,8 @@ def _log(
     return info
 
 
-def _empty(folder: Path) -> Path:
+def empty_folder(folder: Path) -> Path:
+    """``folder``, made where it was not there. Raises BadInput ``folder-not-empty``."""
     if folder.exists() and any(folder.iterdir()):
         raise BadInput("folder-not-empty", f"{folder.name} has files in it (expected a new or empty folder)")
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,32 +113,35 @@ def _empty(folder: Path) -> Path:
 def _finish(folder: Path, kind: type, lineage: Lineage, model: Model) -> None:
     _write_environment(folder)
     model.metadata = {**(model.metadata or {}), LINEAGE_KEY: lineage.document()}
-    model.signature = signature_of(kind)
+    call = call_of(kind)
     model.add_flavor(
-        FLAVOR_NAME, data=PIPELINE_FOLDER, pipeline_class=kind.__name__, diffusers_version=version("diffusers")
-    )
-    mlflow.pyfunc.add_to_model(
-        model,
-        loader_module=LOADER_MODULE,
+        FLAVOR_NAME,
         data=PIPELINE_FOLDER,
-        conda_env="conda.yaml",
-        python_env="python_env.yaml",
+        pipeline_class=kind.__name__,
+        diffusers_version=version("diffusers"),
+        media_type=call.media.value if call else None,
     )
+    if call is not None:
+        model.signature = signature_of(call)
+        mlflow.pyfunc.add_to_model(
+            model,
+            loader_module=LOADER_MODULE,
+            data=PIPELINE_FOLDER,
+            conda_env="conda.yaml",
+            python_env="python_env.yaml",
+        )
     model.model_size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     model.save(str(folder / MLMODEL))
 
 
-def signature_of(kind: type) -> ModelSignature:
-    """One prompt in a row, one PNG out; the seed, and steps and guidance where the pipeline's call has them."""
-    taken = inspect.signature(kind.__call__).parameters
-    steps = getattr(taken.get("num_inference_steps"), "default", None)
-    params = [
-        ParamSpec("seed", DataType.long, 0),
-        ParamSpec("steps", DataType.long, steps if isinstance(steps, int) else _FALLBACK_STEPS),
-    ]
-    if "guidance_scale" in taken:
-        guidance = taken["guidance_scale"].default
-        params.append(ParamSpec("guidance", DataType.double, float(guidance) if _is_number(guidance) else 1.0))
+def signature_of(call: Call) -> ModelSignature:
+    """One prompt in a row, one file out; the seed, and what else the pipeline's call knows of our parameters."""
+    params = [ParamSpec("seed", DataType.long, 0)]
+    for option in OPTIONS:
+        if option.name in call.defaults:
+            default, kind = call.defaults[option.name], DataType.long if option.whole else DataType.double
+            number = default if default is None or option.whole else float(default)
+            params.append(ParamSpec(option.name, kind, number))
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string)]),
         outputs=Schema([ColSpec(DataType.binary)]),
@@ -143,8 +149,17 @@ def signature_of(kind: type) -> ModelSignature:
     )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _keep_labels(pipeline: Any, index: Path) -> None:
+    """Write the names of the pipeline's classes where it will look for them; diffusers forgets them when it saves."""
+    labels = getattr(pipeline, "labels", None)
+    if not isinstance(labels, dict) or not labels:
+        return
+    names: dict[int, list[str]] = {}
+    for name, number in labels.items():
+        names.setdefault(number, []).append(name)
+    document = json.loads(index.read_bytes())
+    document[LABELS] = {str(number): ", ".join(names[number]) for number in sorted(names)}
+    index.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def _listed(value: object) -> object:
