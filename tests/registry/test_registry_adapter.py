@@ -39,6 +39,7 @@ from imprimatur.registry.flavor import (
     save_pipeline,
 )
 from imprimatur.registry.layout import ADAPTER_TYPE, PIPELINE_TYPE
+from imprimatur.registry.provenance import ModelSigner
 from imprimatur.registry.service import Registry
 from imprimatur.storage.service import SealedStore
 from tiny_adapters import tiny_lora
@@ -355,7 +356,8 @@ def registry(governed_sqlite_url: str, settings: Settings, saved: Path) -> Itera
     database = Database(governed_sqlite_url)
     log = AuditLog(database)
     ledger = Ledger(database, log.clock, Rates(0.2, 2.5, "EUR"))
-    made = Registry(log, SealedStore(settings.sealed), ledger, settings.artifacts)
+    signer = ModelSigner.at(settings.model_private)
+    made = Registry(log, SealedStore(settings.sealed), ledger, settings.artifacts, signer)
     shutil.copytree(saved, settings.artifacts / f"1/models/{_MODEL_ID}/artifacts")
     with database.transaction() as session:
         session.execute(text("INSERT INTO registered_models (name) VALUES ('styles')"))

@@ -396,17 +396,19 @@ def test_commands_register_verify_submit_and_export(stage: Stage, saved_once: Pa
         ["verify", "faces/1", "--json"],
         ["submit", "faces/1", "--use", str(use), "--json"],
         ["export", "faces/1", "--to", str(tmp_path / "out"), "--json"],
+        ["verify", "--layout", str(tmp_path / "out"), "--key", str(stage.server.settings.keys / "model.pub"), "--json"],
         ["show", "faces/1", "--json"],
         ["register", f"runs:/{stage.run}/pipeline", "--name", "numbers", "--json"],
         ["list", "--json"],
     )
 
-    assert [status for status, _ in results] == [0] * 7
-    registered, verified, submitted, exported, shown, from_run, listed = (json.loads(text) for _, text in results)
+    assert [status for status, _ in results] == [0] * 8
+    registered, verified, submitted, exported, alone, shown, from_run, listed = (json.loads(t) for _, t in results)
     digest = registered["manifest_digest"]
     assert verified["differing"] == []
     assert submitted["manifest_digest"] == digest
     assert exported["manifest"] == digest
+    assert (alone["manifest"], alone["differing"], alone["signed"]) == (digest, [], True)
     assert SealedStore(tmp_path / "out").verify(digest) == ()
     assert shown["submission"]["use"]["purpose"] == "teaching"
     assert shown["lineage"]["code_commit"] == "c0ffee"

@@ -23,6 +23,7 @@ from imprimatur.costs.service import Ledger
 from imprimatur.registry import store
 from imprimatur.registry.governed import law
 from imprimatur.registry.governed.store import GovernedStore
+from imprimatur.registry.provenance import ModelSigner
 from imprimatur.registry.service import Registry
 from imprimatur.storage.service import SealedStore
 
@@ -48,7 +49,9 @@ def governed(governed_url: str, settings: Settings, ana: Principal) -> Iterator[
     database = Database(governed_url)
     log = AuditLog(database)
     ledger = Ledger(database, log.clock, Rates(0.2, 2.5, "EUR"))
-    registry = Registry(log, SealedStore(settings.sealed), ledger, settings.artifacts)
+    registry = Registry(
+        log, SealedStore(settings.sealed), ledger, settings.artifacts, ModelSigner.at(settings.model_private)
+    )
     made = GovernedStore(governed_url, registry, ("staging", "production"))
     with _as(ana):
         made.create_registered_model("digits")

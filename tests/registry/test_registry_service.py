@@ -23,6 +23,7 @@ from imprimatur.costs.model import Kind, Rates
 from imprimatur.costs.service import Ledger
 from imprimatur.registry import store
 from imprimatur.registry.model import Lineage, RiskTier, Use
+from imprimatur.registry.provenance import ModelSigner
 from imprimatur.registry.service import Registry
 from imprimatur.registry.sources import artifact_folder
 from imprimatur.storage.service import SealedStore
@@ -46,7 +47,9 @@ def registry(governed_sqlite_url: str, settings: Settings, saved_once: Path) -> 
     database = Database(governed_sqlite_url)
     log = AuditLog(database)
     ledger = Ledger(database, log.clock, Rates(0.2, 2.5, "EUR"))
-    made = Registry(log, SealedStore(settings.sealed), ledger, settings.artifacts)
+    made = Registry(
+        log, SealedStore(settings.sealed), ledger, settings.artifacts, ModelSigner.at(settings.model_private)
+    )
     shutil.copytree(saved_once, settings.artifacts / f"1/models/{_MODEL_ID}/artifacts")
     with database.transaction() as session:
         session.execute(text("INSERT INTO registered_models (name) VALUES ('digits')"))
@@ -319,6 +322,7 @@ from imprimatur.core.settings import Settings
 from imprimatur.costs.model import Rates
 from imprimatur.costs.service import Ledger
 from imprimatur.registry.governed import mlflow_app
+from imprimatur.registry.provenance import ModelSigner
 from imprimatur.registry.service import Registry
 from imprimatur.storage.service import SealedStore
 from mlflow.server import handlers
@@ -335,7 +339,9 @@ handlers.ModelRegistryStoreRegistryWrapper = Stock
 database = Database(settings.database)
 ledger = Ledger(database, utc_now, Rates(0.2, 2.5, "EUR"))
 try:
-    mlflow_app(settings, Registry(AuditLog(database), SealedStore(settings.sealed), ledger, settings.artifacts))
+    signer = ModelSigner.at(settings.model_private)
+    registry = Registry(AuditLog(database), SealedStore(settings.sealed), ledger, settings.artifacts, signer)
+    mlflow_app(settings, registry)
 except Fault as error:
     print(error.code)
 """

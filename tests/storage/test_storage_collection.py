@@ -63,6 +63,19 @@ def test_what_nothing_refers_to_goes_and_shared_blobs_stay(store: SealedStore, t
     }
 
 
+def test_what_is_attached_lives_as_long_as_its_subject(store: SealedStore, tmp_path: Path) -> None:
+    kept = store.seal_folder(_folder(tmp_path, "kept", own="k"), artifact_type=KIND)
+    lost = store.seal_folder(_folder(tmp_path, "lost", own="l"), artifact_type=KIND)
+    for manifest in (kept, lost):
+        store.attach(manifest.digest, "application/vnd.note", manifest.digest.encode())
+
+    store.collect({kept.digest}, now=_later())
+
+    assert store.attached(kept.digest, "application/vnd.note") == (kept.digest.encode(),)
+    assert store.attached(lost.digest, "application/vnd.note") == ()
+    assert store.collect({kept.digest}, now=_later()).blobs == ()
+
+
 def test_what_is_young_stays(store: SealedStore, tmp_path: Path) -> None:
     sealed = store.seal_folder(_folder(tmp_path, "young", own="y"), artifact_type=KIND)
 

@@ -326,3 +326,29 @@ def test_an_export_holds_one_manifest_and_nothing_of_ours(store: SealedStore, fo
     assert sorted(path.name for path in exported.iterdir()) == ["blobs", "index.json", "oci-layout"]
     assert SealedStore(exported).verify(manifest.digest) == ()
     assert len(_blobs(SealedStore(exported))) == 4
+
+
+def test_what_is_attached_comes_along_and_is_no_model(store: SealedStore, folder: Path, tmp_path: Path) -> None:
+    manifest = store.seal_folder(folder, artifact_type=_KIND)
+    for data in (b"first", b"second"):
+        store.attach(manifest.digest, "application/vnd.note", data)
+    store.attach(manifest.digest, "application/vnd.note", b"first")
+    store.attach(manifest.digest, "application/vnd.other", b"third")
+
+    exported = SealedStore(store.export(manifest.digest, tmp_path / "export"), read_only=True)
+
+    for place in (store, exported):
+        assert place.manifests() == [manifest.digest]
+        assert place.attached(manifest.digest, "application/vnd.note") == (b"first", b"second")
+        assert place.attached(manifest.digest, "application/vnd.other") == (b"third",)
+    with pytest.raises(NotFound):
+        store.attach(digest_of_bytes(b"nothing"), "application/vnd.note", b"first")
+
+
+def test_a_changed_attachment_is_refused(store: SealedStore, folder: Path) -> None:
+    manifest = store.seal_folder(folder, artifact_type=_KIND)
+    store.attach(manifest.digest, "application/vnd.note", b"first")
+    _spoil(store.blob_path(digest_of_bytes(b"first")), b"other")
+
+    with pytest.raises(Tampered):
+        store.attached(manifest.digest, "application/vnd.note")

@@ -27,6 +27,7 @@ from imprimatur.datasets.service import Datasets
 from imprimatur.evaluation.service import Evaluations
 from imprimatur.registry import store as registry_rows
 from imprimatur.registry.model import Version
+from imprimatur.registry.provenance import ModelSigner
 from imprimatur.registry.service import ARTIFACT_TYPE, Registry
 from imprimatur.storage.service import SealedStore
 
@@ -98,7 +99,7 @@ def open_stage(settings: Settings, log: AuditLog) -> Stage:
     """The rooms on a home whose tables exist."""
     sealed = SealedStore(settings.sealed)
     ledger = Ledger(log.database, utc_now, Rates(cpu_hour=0.2, gpu_hour=2.5, currency="EUR"))
-    registry = Registry(log, sealed, ledger, settings.artifacts)
+    registry = Registry(log, sealed, ledger, settings.artifacts, ModelSigner.at(settings.model_private))
     datasets = Datasets(log, sealed)
     evaluations = Evaluations(
         log, registry, datasets, sealed, ledger, settings.weights, settings.features, device="cpu"

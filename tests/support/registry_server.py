@@ -20,6 +20,7 @@ import httpx
 
 from imprimatur.access.model import Role
 from imprimatur.core.settings import Settings
+from imprimatur.registry.provenance import ModelSigner
 
 PEOPLE = {"ana": Role.ENGINEER, "ben": Role.REVIEWER, "olga": Role.OPERATOR, "root": Role.ADMIN}
 
@@ -108,7 +109,9 @@ def main() -> None:
         accounts.add(chief, name, [role], "imaging")
     tokens = {name: accounts.issue_token(chief, name, "test") for name in PEOPLE}
     ledger = Ledger(log.database, utc_now, Rates(settings.cpu_hour, settings.gpu_hour, settings.currency))
-    registry = Registry(log, SealedStore(settings.sealed), ledger, settings.artifacts)
+    registry = Registry(
+        log, SealedStore(settings.sealed), ledger, settings.artifacts, ModelSigner.at(settings.model_private)
+    )
     app = FastAPI()
     problems.install(app)
     app.include_router(router(registry), prefix="/api/v1")

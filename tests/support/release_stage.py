@@ -29,6 +29,7 @@ from imprimatur.policy.engine import shared_engine
 from imprimatur.policy.service import Policies
 from imprimatur.registry import store as registry_rows
 from imprimatur.registry.model import Lineage, RiskTier, Use, UsedDataset, Version
+from imprimatur.registry.provenance import ModelSigner
 from imprimatur.registry.service import ARTIFACT_TYPE, Registry
 from imprimatur.release.model import Answer, Decision
 from imprimatur.release.service import Releases
@@ -145,7 +146,9 @@ class Stage:
     @cached_property
     def registry(self) -> Registry:
         """The registry."""
-        return Registry(self.log, self.sealed, self._ledger, self.settings.artifacts)
+        return Registry(
+            self.log, self.sealed, self._ledger, self.settings.artifacts, ModelSigner.at(self.settings.model_private)
+        )
 
     @cached_property
     def datasets(self) -> Datasets:

@@ -16,6 +16,7 @@ from imprimatur.datasets.service import Datasets
 from imprimatur.evaluation.service import Evaluations
 from imprimatur.monitoring.service import Monitor
 from imprimatur.policy.service import Policies
+from imprimatur.registry.provenance import ModelSigner
 from imprimatur.registry.service import Registry
 from imprimatur.release.service import Releases
 from imprimatur.reports.service import Reports
@@ -49,7 +50,8 @@ class House:
         accounts = Accounts(log, settings.session_length)
         ledger = Ledger(database, clock, Rates(settings.cpu_hour, settings.gpu_hour, settings.currency))
         sealed = SealedStore(settings.sealed)
-        registry = Registry(log, sealed, ledger, settings.artifacts)
+        signer = ModelSigner.at(settings.model_private, settings.model_certificate, settings.model_chain)
+        registry = Registry(log, sealed, ledger, settings.artifacts, signer)
         datasets = Datasets(log, sealed)
         evaluations = Evaluations(
             log, registry, datasets, sealed, ledger, settings.weights, settings.features, device=settings.device

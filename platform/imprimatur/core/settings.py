@@ -41,6 +41,15 @@ class Settings(BaseSettings):
         pattern=r"^[^\s+]+$",
         description="Name of this audit log in its checkpoints: an address of yours, unlike any other log's.",
     )
+    model_key: Path | None = Field(
+        default=None,
+        description="File of the P-256 key that signs sealed models; empty means model.pem among the keys.",
+    )
+    model_certificate: Path | None = Field(default=None, description="Certificate of that key, where there is one.")
+    model_chain: tuple[Path, ...] = Field(default=(), description="Certificates between that one and its root.")
+    seal_seconds: float = Field(
+        default=5.0, gt=0, description="Seconds between two looks for versions that nobody has sealed yet."
+    )
     decision_key: Path | None = Field(
         default=None, description="File of the server's public key; empty means decision.pub among the keys."
     )
@@ -111,6 +120,11 @@ class Settings(BaseSettings):
     def decision_private(self) -> Path:
         """The server's private key, which signs decisions, bundles and checkpoints."""
         return self.keys / "decision.pem"
+
+    @property
+    def model_private(self) -> Path:
+        """The P-256 key that signs sealed models."""
+        return self.model_key or self.keys / "model.pem"
 
     @property
     def decision_public(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from imprimatur.core.settings import Settings
 from imprimatur.core.terminal import out, print_json, print_table
 from imprimatur.registry import environment
 from imprimatur.registry.model import Lineage
+from imprimatur.registry.provenance import BUNDLE_TYPE, require_signed
 from imprimatur.storage.model import SealedFile
 from imprimatur.storage.service import SealedStore
 
@@ -90,8 +92,16 @@ def show(label: Label, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def verify(label: Label, as_json: AsJson = False) -> None:
+def verify(
+    label: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="A version, e.g. digits/2.")] = "",
+    layout: Annotated[Path | None, typer.Option(help="An exported version, in place of a server's.")] = None,
+    key: Annotated[Path | None, typer.Option(help="With --layout: the public key that signed the model.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Read every sealed file of a version; ends with status 1 and names each that is not what was sealed."""
+    if layout is not None:
+        _verify_layout(layout, key, as_json=as_json)
+        return
     found = Client.from_settings(Settings()).get(f"{_path(label)}/verify")
     if as_json:
         print_json(found)
@@ -100,6 +110,27 @@ def verify(label: Label, as_json: AsJson = False) -> None:
     else:
         print_table(f"{label}: not what was sealed", ("file",), [(path,) for path in found["differing"]])
     if found["differing"]:
+        raise typer.Exit(Refused.exit_status)
+
+
+def _verify_layout(layout: Path, key: Path | None, *, as_json: bool) -> None:
+    exported = SealedStore(layout, read_only=True)
+    if len(digests := exported.manifests()) != 1:
+        raise BadInput("no-export", f"{layout.name!r} holds {len(digests)} models (expected an export of one)")
+    manifest = exported.manifest(digests[0])
+    differing = exported.verify(manifest.digest)
+    if not differing and key is not None:
+        require_signed(manifest, exported.attached(manifest.digest, BUNDLE_TYPE), key)
+    if as_json:
+        signed = None if key is None else not differing
+        found = {"manifest": manifest.digest, "files": len(manifest.files), "differing": differing, "signed": signed}
+        print_json(found)
+    elif differing:
+        print_table(f"{layout}: not what was sealed", ("file",), [(path,) for path in differing])
+    else:
+        by = f", and {key.name} signed them" if key else "; give --key to check who signed them"
+        out.print(f"{len(manifest.files)} files are what {manifest.digest} says{by}", highlight=False, soft_wrap=True)
+    if differing:
         raise typer.Exit(Refused.exit_status)
 
 
@@ -177,9 +208,11 @@ def _receive(client: Client, label: str, manifest: dict[str, Any], to: Path) -> 
                 raise Tampered("file-changed", f"{file.path!r} is not what was sealed (expected {file.digest})")
             store.put_blob_file(received)
             received.unlink()
-    entered = store.enter(manifest["artifact_type"], files)
+    entered = store.enter(manifest["artifact_type"], files, tag=f"v{label.rpartition('/')[2]}")
     if entered.digest != manifest["digest"]:
         raise Tampered("bad-manifest", f"The files make up {entered.digest} (expected {manifest['digest']})")
+    for signature in client.get(f"{_path(label)}/signatures")["signatures"]:
+        store.attach(entered.digest, BUNDLE_TYPE, json.dumps(signature).encode())
     store.tidy()
     return entered.digest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -66,6 +67,11 @@ def router(registry: Registry) -> APIRouter:
     def manifest(model: str, version: int) -> Mapping[str, Any]:
         """The sealed files with sizes and digests."""
         return _manifest_document(registry.manifest(model, version))
+
+    @routes.get("/models/{model}/versions/{version}/signatures", dependencies=[_may_read])
+    def signatures(model: str, version: int) -> Mapping[str, Any]:
+        """The OpenSSF signatures over the sealed files, as Sigstore bundles."""
+        return {"signatures": [json.loads(bundle) for bundle in registry.signatures(model, version)]}
 
     @routes.get("/models/{model}/versions/{version}/blobs/{digest}", dependencies=[_may_read])
     def blob(model: str, version: int, digest: str) -> FileResponse:

@@ -18,6 +18,7 @@ from imprimatur.registry import store
 from imprimatur.registry.adapter import sealable
 from imprimatur.registry.layout import PIPELINE_TYPE
 from imprimatur.registry.model import Lineage, Submission, Use, Version, incomplete_use
+from imprimatur.registry.provenance import BUNDLE_TYPE, ModelSigner
 from imprimatur.registry.sources import artifact_folder
 from imprimatur.registry.tables import VersionRow
 from imprimatur.storage.model import Manifest
@@ -29,11 +30,12 @@ ARTIFACT_TYPE = PIPELINE_TYPE
 class Registry:
     """Models and their versions, from the moment that MLflow knows them."""
 
-    def __init__(self, log: AuditLog, store: SealedStore, ledger: Ledger, artifacts: Path) -> None:
+    def __init__(self, log: AuditLog, store: SealedStore, ledger: Ledger, artifacts: Path, signer: ModelSigner) -> None:
         self.log = log
         self.sealed = store
         self._ledger = ledger
         self._artifacts = artifacts
+        self._signer = signer
 
     def record_version(self, unit: Unit, actor: Principal, model: str, version: int) -> Version:
         """Write down a version that MLflow made in this transaction; once, however often it is told."""
@@ -115,6 +117,10 @@ class Registry:
             raise _not_sealed(model, version)
         return self.sealed.manifest(found.manifest_digest)
 
+    def signatures(self, model: str, version: int) -> tuple[bytes, ...]:
+        """The OpenSSF signatures of a sealed version, as Sigstore bundles. Raises as ``manifest`` does."""
+        return self.sealed.attached(self.manifest(model, version).digest, BUNDLE_TYPE)
+
     def version(self, model: str, version: int) -> Version:
         """The version. Raises NotFound ``no-such-model`` or ``no-such-version``."""
         with self.log.database.reading() as session:
@@ -165,7 +171,14 @@ class Registry:
         with self.sealed.stage(folder) as staging:
             found = sealable(staging.folder, self.sealed)
             Lineage.parse(found.lineage)
-            return self.sealed.seal(staging, artifact_type=found.artifact_type), found.lineage
+            manifest = self.sealed.seal(staging, artifact_type=found.artifact_type)
+        self._sign(manifest)
+        return manifest, found.lineage
+
+    def _sign(self, manifest: Manifest) -> None:
+        """Sign what was sealed, once: the files are not read again."""
+        if not self.sealed.attached(manifest.digest, BUNDLE_TYPE):
+            self.sealed.attach(manifest.digest, BUNDLE_TYPE, self._signer.sign(manifest))
 
     def _write_down(
         self, unit: Unit, actor: Principal, row: VersionRow, manifest: Manifest, lineage: Mapping[str, Json]

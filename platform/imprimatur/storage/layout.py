@@ -6,7 +6,7 @@ Source: https://github.com/opencontainers/image-spec (image-layout.md, manifest.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imprimatur.core.digests import Digest, canonical_json, digest_of_bytes, is_digest
@@ -17,6 +17,8 @@ LAYOUT = canonical_json({"imageLayoutVersion": "1.0.0"})
 EMPTY_CONFIG = b"{}"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+SUBJECT = "imprimatur.subject"
+REF_NAME = "org.opencontainers.image.ref.name"
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _TITLE = "org.opencontainers.image.title"
 _MEDIA_TYPES = {
@@ -63,14 +65,44 @@ def parse_manifest(digest: Digest, data: bytes) -> Manifest:
     return Manifest(digest, artifact_type, files)
 
 
+def attachment_bytes(subject: Mapping[str, Any], artifact_type: str, blob: Digest, size: int) -> bytes:
+    """The OCI manifest of one blob that says something of the manifest with the descriptor ``subject``."""
+    return canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": artifact_type,
+            "config": _descriptor(_EMPTY_TYPE, digest_of_bytes(EMPTY_CONFIG), len(EMPTY_CONFIG)),
+            "layers": [_descriptor(artifact_type, blob, size)],
+            "subject": _descriptor(subject["mediaType"], subject["digest"], subject["size"]),
+        }
+    )
+
+
+def attachment_blob(digest: Digest, data: bytes) -> Digest:
+    """The blob that an attachment's manifest holds. Raises Tampered ``bad-manifest``."""
+    try:
+        (layer,) = json.loads(data)["layers"]
+        return str(layer["digest"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _bad_manifest(digest, str(error)) from error
+
+
 def index_bytes(descriptors: Iterable[Any]) -> bytes:
     """The layout's ``index.json`` over manifest descriptors."""
     return canonical_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": list(descriptors)})
 
 
-def manifest_descriptor(digest: Digest, size: int, artifact_type: str) -> dict[str, Any]:
+def manifest_descriptor(digest: Digest, size: int, artifact_type: str, **annotations: str) -> dict[str, Any]:
     """What the index says of one manifest."""
-    return {**_descriptor(MANIFEST_TYPE, digest, size), "artifactType": artifact_type}
+    plain = {**_descriptor(MANIFEST_TYPE, digest, size), "artifactType": artifact_type}
+    return {**plain, "annotations": annotations} if annotations else plain
+
+
+def subject_of(entry: Mapping[str, Any]) -> Digest | None:
+    """The manifest that an entry of the index is attached to; None where it stands for itself."""
+    subject: Digest | None = entry.get("annotations", {}).get(SUBJECT)
+    return subject
 
 
 def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -22,10 +22,15 @@ from imprimatur.storage.collection import COLLECTING, SAFE_AGE, Garbage, collect
 from imprimatur.storage.layout import (
     EMPTY_CONFIG,
     LAYOUT,
+    REF_NAME,
+    SUBJECT,
+    attachment_blob,
+    attachment_bytes,
     index_bytes,
     manifest_bytes,
     manifest_descriptor,
     parse_manifest,
+    subject_of,
 )
 from imprimatur.storage.model import Manifest, SealedFile
 from imprimatur.storage.staging import Staging, staged, sweep
@@ -95,7 +100,30 @@ class SealedStore:
 
     def manifests(self) -> list[Digest]:
         """Digests of all sealed folders, in the order of sealing."""
-        return [entry["digest"] for entry in self._entries()]
+        return [entry["digest"] for entry in self._entries() if subject_of(entry) is None]
+
+    def attach(self, subject: Digest, artifact_type: str, data: bytes) -> None:
+        """Store ``data`` as something that is said of the sealed folder ``subject``, such as its signature.
+
+        Raises NotFound ``no-such-blob`` where nothing of that digest is sealed here.
+        """
+        entry = next((one for one in self._entries() if one["digest"] == subject and subject_of(one) is None), None)
+        if entry is None:
+            raise NotFound("no-such-blob", f"The sealed store holds no manifest {subject}")
+        with writing(), storing(self.root):
+            blob = self._blobs.add(data)
+            manifest = attachment_bytes(entry, artifact_type, blob, len(data))
+            digest = self._blobs.add(manifest)
+            self._index(manifest_descriptor(digest, len(manifest), artifact_type, **{SUBJECT: subject}))
+
+    def attached(self, subject: Digest, artifact_type: str) -> tuple[bytes, ...]:
+        """Everything of that type that is attached to a sealed folder, verified, in the order of attaching."""
+        found = [
+            entry["digest"]
+            for entry in self._entries()
+            if subject_of(entry) == subject and entry["artifactType"] == artifact_type
+        ]
+        return tuple(self._blobs.read(attachment_blob(digest, self._blobs.read(digest))) for digest in found)
 
     def verify(self, digest: Digest) -> tuple[str, ...]:
         """Paths whose stored bytes are missing or not those that were sealed; empty where all is well."""
@@ -120,8 +148,11 @@ class SealedStore:
             shutil.rmtree(unfinished, ignore_errors=True)
         return target
 
-    def export(self, digest: Digest, target: Path) -> Path:
-        """An OCI image layout at ``target`` with this one manifest and its blobs, each verified while it is copied."""
+    def export(self, digest: Digest, target: Path, *, tag: str = "sealed") -> Path:
+        """An OCI image layout at ``target`` with this one manifest, what is attached to it, and the blobs of both.
+
+        Every file is verified while it is copied. OCI tools know the manifest as ``tag``.
+        """
         manifest = self.manifest(digest)
         if target.exists() and any(target.iterdir()):
             raise BadInput("folder-not-empty", f"{target.name!r} has files in it (expected a new or empty folder)")
@@ -129,14 +160,21 @@ class SealedStore:
         for file in manifest.files:
             if exported.put_blob_file(self.blob_path(file.digest)) != file.digest:
                 raise _changed(file)
-        exported.enter(manifest.artifact_type, manifest.files)
+        exported.enter(manifest.artifact_type, manifest.files, tag=tag)
+        for entry in self._entries():
+            if subject_of(entry) == digest:
+                blob = attachment_blob(entry["digest"], self._blobs.read(entry["digest"]))
+                exported.attach(digest, entry["artifactType"], self._blobs.read(blob))
         exported.tidy()
         return target
 
-    def enter(self, artifact_type: str, files: tuple[SealedFile, ...]) -> Manifest:
-        """Enter the manifest over ``files``, whose blobs are here already. Raises NotFound ``no-such-blob``."""
+    def enter(self, artifact_type: str, files: tuple[SealedFile, ...], *, tag: str | None = None) -> Manifest:
+        """Enter the manifest over ``files``, whose blobs are here already, under the name ``tag`` for OCI tools.
+
+        Raises NotFound ``no-such-blob``.
+        """
         with writing(), storing(self.root):
-            return self._enter(artifact_type, files)
+            return self._enter(artifact_type, files, **({REF_NAME: tag} if tag else {}))
 
     def collect(
         self, referred: Collection[Digest], *, age: timedelta = SAFE_AGE, now: float | None = None, remove: bool = True
@@ -150,11 +188,12 @@ class SealedStore:
         with writing(), collecting(self.root):
             blobs = self._blobs.all()
             old = {digest for digest, path in blobs.items() if older([path], now, age)}
-            entered = self.manifests()
-            lost = tuple(digest for digest in entered if digest in old and digest not in referred)
+            entries = self._entries()
+            lost = tuple(digest for digest in self.manifests() if digest in old and digest not in referred)
             needed = set(referred) | {digest_of_bytes(EMPTY_CONFIG)}
-            for digest in set(entered) - set(lost):
-                needed |= {digest, *(file.digest for file in self.manifest(digest).files)}
+            for entry in entries:
+                if (subject_of(entry) or entry["digest"]) not in lost:
+                    needed |= self._needed_by(entry)
             unneeded = tuple(sorted(old - needed))
             leftovers = older(list(self._incoming.iterdir()), now, age)
             size = sum(path.stat().st_size for path in (*(blobs[digest] for digest in unneeded), *leftovers))
@@ -163,10 +202,17 @@ class SealedStore:
                 self._remove(garbage, leftovers)
         return garbage
 
+    def _needed_by(self, entry: Mapping[str, Any]) -> set[Digest]:
+        digest: Digest = entry["digest"]
+        if subject_of(entry) is not None:
+            return {digest, attachment_blob(digest, self._blobs.read(digest))}
+        return {digest, *(file.digest for file in self.manifest(digest).files)}
+
     def _remove(self, garbage: Garbage, leftovers: Iterable[Path]) -> None:
         if garbage.manifests:
             with self._index_locked():
-                kept = [entry for entry in self._entries() if entry["digest"] not in garbage.manifests]
+                gone = garbage.manifests
+                kept = [entry for entry in self._entries() if (subject_of(entry) or entry["digest"]) not in gone]
                 self._replace(self.root / _INDEX, index_bytes(kept))
         for digest in garbage.blobs:
             self._blobs.remove(digest)
@@ -174,13 +220,13 @@ class SealedStore:
             file.unlink(missing_ok=True)
         sweep(self._staging)
 
-    def _enter(self, artifact_type: str, files: tuple[SealedFile, ...]) -> Manifest:
+    def _enter(self, artifact_type: str, files: tuple[SealedFile, ...], **annotations: str) -> Manifest:
         for file in files:
             self.blob_path(file.digest)
         data = manifest_bytes(artifact_type, files)
         self._blobs.add(EMPTY_CONFIG)
         digest = self._blobs.add(data)
-        self._index(manifest_descriptor(digest, len(data), artifact_type))
+        self._index(manifest_descriptor(digest, len(data), artifact_type, **annotations))
         return parse_manifest(digest, data)
 
     def tidy(self) -> None:
