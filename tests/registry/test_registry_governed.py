@@ -372,7 +372,7 @@ results = []
 for arguments in json.loads(sys.argv[1]):
     ran = CliRunner().invoke(app, arguments)
     error = ran.exception if isinstance(ran.exception, ImprimaturError) else None
-    assert error or ran.exit_code in (0, 1), ran.exception
+    assert error or ran.exit_code in (0, 1), (arguments, ran.output)
     results.append([error.exit_status if error else ran.exit_code, error.code if error else ran.stdout])
 print(json.dumps(results))
 """

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from imprimatur.access.model import Principal
+from imprimatur.api.sealing import seal_waiting
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Database
 from imprimatur.core.errors import BadInput, Forbidden, ImprimaturError, NotFound, Refused
@@ -356,3 +357,31 @@ def test_the_server_does_not_start_on_a_store_that_is_not_governed(
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["ungoverned-registry"]
+
+
+def _recorded(registry: Registry, version: int, source: str, by: Principal) -> None:
+    """As the governed store writes a version down that came through plain MLflow."""
+    if version > 1:
+        _mlflow_version(registry, version, source)
+    with registry.log.unit_of_work(by.name, "version.register", "digits") as unit:
+        registry.record_version(unit, by, "digits", version)
+
+
+def test_a_version_that_nobody_seals_is_sealed_by_the_server(registry: Registry, ana: Principal) -> None:
+    _recorded(registry, 1, _SOURCE, ana)
+
+    assert seal_waiting(registry, timedelta(hours=1)) == 0
+    assert registry.version("digits", 1).manifest_digest is None
+    assert seal_waiting(registry, timedelta(0)) == 1
+    assert registry.verify("digits", 1) == ()
+    assert seal_waiting(registry, timedelta(0)) == 0
+    assert _actions(registry).count("version.sealed") == 1
+
+
+def test_what_is_refused_is_not_tried_again_and_holds_nobody_up(registry: Registry, ana: Principal) -> None:
+    _recorded(registry, 2, f"mlflow-artifacts:/1/models/m-{'0' * 32}/artifacts", ana)
+    _recorded(registry, 1, _SOURCE, ana)
+
+    assert [seal_waiting(registry, timedelta(0)) for _ in range(3)] == [1, 0, 0]
+    assert registry.version("digits", 1).manifest_digest is not None
+    assert _actions(registry).count("version.seal.refused") == 1

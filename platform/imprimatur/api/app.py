@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
@@ -12,6 +13,7 @@ from imprimatur.access.http import LoginMiddleware
 from imprimatur.api import health
 from imprimatur.api.checkpoints import checkpointing
 from imprimatur.api.idempotency import IdempotencyMiddleware
+from imprimatur.api.sealing import sealing
 from imprimatur.api.wiring import House
 from imprimatur.audit import routes as audit
 from imprimatur.core import problems
@@ -29,6 +31,7 @@ from imprimatur.web.rooms import Rooms
 from imprimatur.web.routes import pages
 
 API = "/api/v1"
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def build_app(house: House) -> ASGIApp:
@@ -41,7 +44,7 @@ def build_app(house: House) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{API}/openapi.json",
-        lifespan=checkpointing(house),
+        lifespan=_together(checkpointing(house), sealing(house)),
     )
     problems.install(app)
     for router in _features(house):
@@ -52,6 +55,17 @@ def build_app(house: House) -> ASGIApp:
     app.mount("/", mlflow_app(house.settings, house.registry))
     once = IdempotencyMiddleware(app, house.database, house.log.clock)
     return LoginMiddleware(once, house.accounts, house.settings.allowed_hosts)
+
+
+def _together(*lifespans: Lifespan) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as running:
+            for one in lifespans:
+                await running.enter_async_context(one(app))
+            yield
+
+    return lifespan
 
 
 def _features(house: House) -> Sequence[APIRouter]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from imprimatur.access.model import Action, Principal
+from imprimatur.audit import store as log_store
 from imprimatur.audit.service import AuditLog, Unit
 from imprimatur.core.digests import Json, new_id
 from imprimatur.core.errors import BadInput, ImprimaturError, NotFound, Refused
@@ -24,6 +26,7 @@ from imprimatur.registry.tables import VersionRow
 from imprimatur.storage.model import Manifest
 from imprimatur.storage.service import SealedStore
 
+_LOOKED_BACK = 100
 ARTIFACT_TYPE = PIPELINE_TYPE
 
 
@@ -75,6 +78,16 @@ class Registry:
             if row.id == found.id and row.manifest_digest is None:
                 self._write_down(unit, actor, row, manifest, lineage)
             return store.version_of(row)
+
+    def waiting(self, age: timedelta) -> list[Version]:
+        """Versions that were registered ``age`` ago or longer, and that were neither sealed nor refused since."""
+        with self.log.database.reading() as session:
+            rows = store.unsealed(session, before=self.log.clock() - age)
+            return [store.version_of(row) for row in rows if not self._was_refused(session, row)]
+
+    def _was_refused(self, session: Session, row: VersionRow) -> bool:
+        told = log_store.events(session, subject=f"{row.model}/{row.version}", limit=_LOOKED_BACK)
+        return any(event.action == "version.seal.refused" and event.at >= row.registered_at for event in told)
 
     def submit(self, actor: Principal, model: str, version: int, use: Use | Mapping[str, Any]) -> Submission:
         """Put a sealed version forward for one use, as an object or as somebody's document.

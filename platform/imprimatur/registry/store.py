@@ -139,6 +139,12 @@ def versions(session: Session, model: str, *, limit: int, before: int | None) ->
     return list(session.scalars(query))
 
 
+def unsealed(session: Session, *, before: datetime) -> list[VersionRow]:
+    """Living versions without sealed bytes that were registered before a moment, oldest first."""
+    query = _living().where(VersionRow.manifest_digest.is_(None), VersionRow.registered_at <= before)
+    return list(session.scalars(query.order_by(VersionRow.registered_at)))
+
+
 def models(session: Session) -> list[str]:
     """Names of all models with a living version, sorted."""
     living = select(VersionRow.model).where(VersionRow.removed_at.is_(None))

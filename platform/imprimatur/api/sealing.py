@@ -1,0 +1,58 @@
+"""Sealing of versions that came through plain MLflow, for as long as the server is up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import timedelta
+
+import structlog
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from imprimatur.access.model import Principal, Role
+from imprimatur.api.wiring import House
+from imprimatur.core.errors import ImprimaturError
+from imprimatur.registry.service import Registry
+
+_log = structlog.get_logger("imprimatur.registry")
+_NAME = "imprimatur"
+
+
+def sealing(house: House) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """A lifespan that seals every version which nobody sealed within ``seal_seconds`` of its registration."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        working = asyncio.create_task(_keep_sealing(house.registry, house.settings.seal_seconds))
+        try:
+            yield
+        finally:
+            working.cancel()
+            with suppress(asyncio.CancelledError):
+                await working
+
+    return lifespan
+
+
+async def _keep_sealing(registry: Registry, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await run_in_threadpool(seal_waiting, registry, timedelta(seconds=seconds))
+        except (ImprimaturError, OSError) as error:
+            _log.error("versions wait to be sealed; the next round tries again", error=str(error))
+
+
+def seal_waiting(registry: Registry, age: timedelta) -> int:
+    """Seal every version that waits since ``age``, and return how many now are. A refusal is an event, told once."""
+    sealed = 0
+    for version in registry.waiting(age):
+        try:
+            registry.seal(Principal(_NAME, frozenset({Role.ENGINEER}), version.team), version.model, version.version)
+        except ImprimaturError as error:
+            _log.warning("version.not-sealed", version=version.label, code=error.code, message=error.message)
+        else:
+            sealed += 1
+    return sealed
