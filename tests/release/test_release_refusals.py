@@ -124,6 +124,15 @@ def evaluated_anew(stage: Stage) -> None:
     stage.evaluate(stage.registry.version("digits", 1), COPIES, seed=7)
 
 
+def renamed(stage: Stage) -> None:
+    """Version 1 was approved; then its model got another name."""
+    stage.ready(1)
+    stage.approved(1)
+    with stage.database.transaction() as session:
+        for table, column in (("registered_models", "name"), ("model_versions", "name"), ("imp_version", "model")):
+            session.execute(text(f"UPDATE {table} SET {column} = 'numbers'"))
+
+
 approved = then(lambda stage: stage.ready(1), lambda stage: stage.approved(1))
 decided = then(lambda stage: stage.ready(1), lambda stage: stage.decided(1))
 denied = then(lambda stage: stage.ready(1, COPIES), lambda stage: stage.decided(1))
@@ -157,6 +166,7 @@ PROMOTIONS = [
     Case("evaluated anew", "stale-decision", evaluated_anew, promote, "the evaluation"),
     Case("use changed", "stale-decision", submitted_anew, promote, "the declared use"),
     Case("approver became author", "approval-missing", approver_submits, promote),
+    Case("renamed", "stale-decision", renamed, lambda s: s.releases.promote(ANA, "numbers", 1, "production"), "name"),
     Case("created anew", "no-decision", recreated, promote),
     Case("revoked", "revoked", then(approved, revoke(1)), promote, "leak"),
     Case("already there", "already-released", released(1), promote),

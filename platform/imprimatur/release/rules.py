@@ -52,6 +52,7 @@ def changes(decision: Decision, now: Standing) -> list[str]:
         ("the evaluation", decision.evaluation_digest, now.evaluation),
         ("the environment", decision.environment, now.environment),
         ("the version behind that number", decision.version_id, now.version.id),
+        ("the version's name", decision.label, now.version.label),
     )
     return [what for what, then, today in compared if then != today]
 
