@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -235,6 +236,76 @@ def test_an_operator_may_track_but_not_register(stage: Stage) -> None:
     assert ("olga", "model.create.refused", "other") in stage.events()
 
 
+_LOAD_SEALED = """
+import hashlib, json, sys, mlflow
+from pathlib import Path
+folder = Path(mlflow.artifacts.download_artifacts("models:/digits@production", dst_path=sys.argv[1]))
+files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+drawn = mlflow.pyfunc.load_model("models:/digits@production").predict(["one"], params={"steps": 1})
+print(json.dumps([{path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in files.items()}, len(drawn)]))
+"""
+
+
+def test_what_mlflows_clients_load_is_what_was_sealed_whatever_became_of_the_run(stage: Stage, tmp_path: Path) -> None:
+    with stage.server.http() as http:
+        manifest = http.get("/api/v1/models/digits/versions/1/manifest").json()
+        weights = max(manifest["files"], key=lambda file: file["size"])["path"]
+        run = f"/api/2.0/mlflow-artifacts/artifacts/{_place_of(stage)}"
+        original = http.get(f"{run}/{weights}").content
+        http.put(f"{run}/{weights}", content=b"other weights").raise_for_status()
+        http.delete(f"{run}/pipeline/model_index.json").raise_for_status()
+
+        loaded, drawn = stage.server.run(_LOAD_SEALED, str(tmp_path))
+        asked = {"name": "digits", "version": "1", "path": weights}
+        shown = http.get("/mlflow/model-versions/get-artifact", params=asked)
+
+        http.put(f"{run}/{weights}", content=original).raise_for_status()
+        index = next(file for file in manifest["files"] if file["path"] == "pipeline/model_index.json")
+        blob = http.get(f"/api/v1/models/digits/versions/1/blobs/{index['digest']}").content
+        http.put(f"{run}/pipeline/model_index.json", content=blob).raise_for_status()
+
+    assert drawn == 1
+    assert hashlib.sha256(shown.content).hexdigest() == hashlib.sha256(original).hexdigest()
+    sealed = {file["path"]: file["digest"].removeprefix("sha256:") for file in manifest["files"]}
+    assert {path: digest for path, digest in loaded.items() if path in sealed} == {
+        **sealed,
+        "MLmodel": loaded["MLmodel"],  # MLflow notes beside it where it came from
+    }
+
+
+def _place_of(stage: Stage) -> str:
+    with stage.database.reading() as session:
+        row = store.version_row(session, "digits", 1)
+        assert row is not None
+        return row.source.removeprefix("mlflow-artifacts:/")
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH"])
+@pytest.mark.parametrize("path", ["", "/sha256/{hex}", "/sha256/{hex}/MLmodel", "/other"])
+def test_nothing_is_written_below_the_sealed_bytes(stage: Stage, method: str, path: str) -> None:
+    with stage.server.http() as http:
+        digest = http.get("/api/v1/models/digits/versions/1").json()["manifest_digest"]
+        place = f"/api/2.0/mlflow-artifacts/artifacts/sealed{path}".replace("{hex}", digest.removeprefix("sha256:"))
+        answer = http.request(method, place, content=b"x")
+        case = http.request(method, place.replace("/sealed", "/Sealed"), content=b"x")
+
+    for refused in (answer, case):
+        assert (refused.status_code, refused.json()["code"]) == (403, "sealed-bytes")
+    assert stage.events()[0][:2] == ("ana", "sealed.write.refused")
+    assert not (stage.server.settings.artifacts / "sealed").exists()
+
+
+def test_what_is_not_sealed_is_not_there(stage: Stage) -> None:
+    with stage.server.http() as http:
+        digest = http.get("/api/v1/models/digits/versions/1").json()["manifest_digest"].removeprefix("sha256:")
+        answers = [
+            http.get(f"/api/2.0/mlflow-artifacts/artifacts/sealed{path}")
+            for path in (f"/sha256/{digest}/no.such", f"/sha256/{'0' * 64}/MLmodel", "/x", "")
+        ]
+
+    assert [answer.status_code for answer in answers] == [404] * 4
+
+
 def test_sealing_reads_lineage_and_charges_the_training(stage: Stage) -> None:
     with stage.server.http() as http:
         version = http.get("/api/v1/models/digits/versions/1").json()
@@ -452,3 +523,41 @@ def test_a_changed_byte_of_a_sealed_file_is_named(stage: Stage) -> None:
     ((status, _),) = _commands(stage, ["verify", "digits/1"])
     assert answer["differing"] == [file["path"]]
     assert status == 0
+
+
+def test_calling_a_model_a_prompt_exempts_it_from_nothing(stage: Stage) -> None:
+    models = "/api/2.0/mlflow/registered-models"
+    tag = {"name": "digits", "key": "mlflow.prompt.is_prompt"}
+    alias = {"name": "digits", "alias": "production"}
+    with stage.server.http() as http:
+        http.post(f"{models}/set-tag", json={**tag, "value": "true"}).raise_for_status()
+        before = stage.state()
+        answers = [
+            http.post(f"{models}/alias", json={**alias, "version": "2"}),
+            http.request("DELETE", f"{models}/alias", json=alias),
+            http.post(f"{models}/rename", json={"name": "digits", "new_name": "prompts"}),
+            http.request("DELETE", f"{models}/delete", json={"name": "digits"}),
+        ]
+        after = stage.state()
+        http.request("DELETE", f"{models}/delete-tag", json=tag).raise_for_status()
+
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert after == before
+
+
+def test_what_anybody_logs_about_a_run_is_no_evidence(stage: Stage) -> None:
+    script = """
+import sys, mlflow
+client = mlflow.MlflowClient()
+for name in ("fid", "score.fid", "similarity/digits-clip"):
+    client.log_metric(sys.argv[1], name, 0.0)
+client.finalize_logged_model(sys.argv[2], "READY")
+client.set_tag(sys.argv[1], "approved", "yes")
+print("null")
+"""
+    with stage.server.http() as http:
+        before = http.get("/api/v1/models/digits/versions/1").json()
+        stage.server.run(script, stage.run, stage.logged)
+        assert http.get("/api/v1/models/digits/versions/1").json() == before
+    with stage.database.reading() as session:
+        assert session.connection().exec_driver_sql("SELECT count(*) FROM imp_score").scalar_one() == 0

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imprimatur.access.http import current_principal
 from imprimatur.access.model import Action
-from imprimatur.core.errors import BadInput, Fault, ImprimaturError, NotFound, Unauthenticated
+from imprimatur.core.errors import BadInput, Fault, ImprimaturError, NotFound, Refused, Unauthenticated
 from imprimatur.core.problems import problem
 from imprimatur.core.settings import Settings
 from imprimatur.registry import environment
-from imprimatur.registry.governed import graphql
+from imprimatur.registry.governed import graphql, sealed
 from imprimatur.registry.governed.paths import UI_PREFIX, inner_path, is_file
 from imprimatur.registry.service import Registry
 
@@ -60,14 +61,15 @@ def mlflow_app(settings: Settings, registry: Registry) -> ASGIApp:
     handlers.initialize_backend_stores()
     _require(handlers._get_model_registry_store(), GovernedStore)
     _require(handlers._get_tracking_store(), GovernedTracking)
-    return AllowList(create_fastapi_app())
+    return AllowList(create_fastapi_app(), registry)
 
 
 class AllowList:
     """ASGI: passes on what is on the list to those who may track; answers 404 for the rest."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, registry: Registry) -> None:
         self._app = app
+        self._registry = registry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -79,6 +81,11 @@ class AllowList:
             return
         try:
             inner = _admit(scope)
+            place = await run_in_threadpool(self._place, inner, scope["query_string"])
+            if place is not None:
+                found = await run_in_threadpool(self._sealed, str(scope["method"]), place, inner)
+                await found(scope, receive, _guarded(send, inner))
+                return
             if inner == graphql.PATH:
                 receive = await _read_query(receive)
         except ImprimaturError as error:
@@ -86,6 +93,26 @@ class AllowList:
             return
         passed = {**scope, "path": inner, "raw_path": inner.encode(), "root_path": ""}
         await self._app(passed, receive, _guarded(send, inner))
+
+    def _place(self, inner: str, query: bytes) -> str | None:
+        """The place below ``sealed`` that a request names, by itself or by a sealed version; None where by neither."""
+        asked = sealed.asked_version(inner, query)
+        if asked is None:
+            return sealed.asked_place(inner, query)
+        digest = self._registry.version(asked.model, asked.version).manifest_digest
+        return f"{sealed.place_of(digest)}/{asked.path}" if digest else None
+
+    def _sealed(self, method: str, place: str, inner: str) -> Response:
+        """What the sealed store says; a refusal is an event."""
+        caller = current_principal.get()
+        name = caller.name if caller else "nobody"
+        lists = sealed.asks_for_list(inner)
+        try:
+            return sealed.answer(self._registry.sealed, method, place, lists=lists)
+        except Refused as error:
+            if error.code == "sealed-bytes":
+                self._registry.log.refusal(name, "sealed.write", place[:200], error)
+            raise
 
 
 def _admit(scope: Scope) -> str:

@@ -33,6 +33,7 @@ from imprimatur.core.errors import (
 )
 from imprimatur.registry import store
 from imprimatur.registry.governed import law
+from imprimatur.registry.governed.sealed import download_uri
 from imprimatur.registry.service import Registry
 from imprimatur.registry.sources import artifact_path, bad_source
 
@@ -193,6 +194,15 @@ class GovernedStore(SqlAlchemyStore):
             law.refuse_protected_alias(self._environments, name, alias)
             super().delete_registered_model_alias(name, alias)
             change.unit.record("alias.deleted", alias=alias)
+
+    def get_model_version_download_uri(self, name: str, version: Any) -> Any:
+        """Where a version's files are: of a sealed version the sealed ones, whatever became of its run's."""
+        with self._registry.log.database.reading() as session:
+            row = store.version_row(session, name, int(version)) if str(version).isdecimal() else None
+            digest = row.manifest_digest if row is not None else None
+        if digest is not None:
+            return download_uri(digest)
+        return super().get_model_version_download_uri(name, version)
 
     @contextmanager
     def _session(self, read_only: bool = True) -> Iterator[Session]:
