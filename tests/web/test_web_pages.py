@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from imprimatur.api.wiring import House
-from imprimatur.registry import triggers
+from imprimatur.registry import store, triggers
 from imprimatur.web.security import POLICY
 
 LogIn = Callable[[House, str], TestClient]
@@ -254,3 +254,29 @@ def test_text_from_people_is_escaped(house: House, log_in: LogIn) -> None:
 
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
+
+
+def test_many_models_stand_on_several_pages(empty_house: House, log_in: LogIn) -> None:
+    with empty_house.database.transaction() as session:
+        for number in range(120):
+            store.add_version(
+                session,
+                model=f"model-{number:03}",
+                version=1,
+                run_id=None,
+                source="x",
+                team="imaging",
+                by="ana",
+                at=empty_house.log.clock(),
+            )
+    client = log_in(empty_house, "admin")
+
+    pages = [client.get("/").text]
+    while following := re.search(r'href="(/\?after=[^"]*)"', pages[-1]):
+        pages.append(client.get(following[1]).text)
+
+    named = [re.findall(r'href="/models/(model-\d+)"', page) for page in pages]
+    assert [len(names) for names in named] == [50, 50, 20]
+    assert [name for names in named for name in names] == [f"model-{number:03}" for number in range(120)]
+    assert "First models" in pages[1]
+    assert "no models after" in text_of(client.get("/?after=zzz").text)

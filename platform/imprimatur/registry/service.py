@@ -152,10 +152,10 @@ class Registry:
         with self.log.database.reading() as session:
             return store.versions_of(store.versions(session, model, limit=limit, before=before))
 
-    def models(self) -> list[str]:
-        """Names of all models, sorted."""
+    def models(self, limit: int | None = None, after: str = "") -> list[str]:
+        """Names of the models, sorted; the first ``limit`` after the name ``after`` where they are given."""
         with self.log.database.reading() as session:
-            return store.models(session)
+            return store.models(session, limit=limit, after=after)
 
     def latest_submission(self, version_id: str) -> Submission | None:
         """The newest submission of a version."""

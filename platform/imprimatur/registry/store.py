@@ -145,10 +145,10 @@ def unsealed(session: Session, *, before: datetime) -> list[VersionRow]:
     return list(session.scalars(query.order_by(VersionRow.registered_at)))
 
 
-def models(session: Session) -> list[str]:
-    """Names of all models with a living version, sorted."""
-    living = select(VersionRow.model).where(VersionRow.removed_at.is_(None))
-    return list(session.scalars(living.distinct().order_by(VersionRow.model)))
+def models(session: Session, *, limit: int | None = None, after: str = "") -> list[str]:
+    """Names of the models with a living version, sorted; the first ``limit`` after a name where they are given."""
+    living = select(VersionRow.model).where(VersionRow.removed_at.is_(None), VersionRow.model > after)
+    return list(session.scalars(living.distinct().order_by(VersionRow.model).limit(limit)))
 
 
 def remove_versions(session: Session, model: str, version: int | None, at: datetime) -> None:

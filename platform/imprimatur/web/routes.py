@@ -22,6 +22,7 @@ from imprimatur.web.trail import trail_of
 
 _ASSETS = {"imprimatur.css": "text/css", "seal.svg": "image/svg+xml"}
 _FOR_EVER = "public, max-age=31536000, immutable"
+_MODELS_ON_A_PAGE = 50
 _ON_A_CARD = 12
 _IN_THE_INBOX = 200
 _EVENTS_OF_A_VERSION = 30
@@ -56,11 +57,14 @@ def _static() -> APIRouter:
 
 def _add_models(router: APIRouter, rooms: Rooms) -> None:
     @router.get("/")
-    def models(request: Request) -> Response:
-        """Every model with its versions and where they stand."""
+    def models(request: Request, after: str = "") -> Response:
+        """A page of models with their newest versions and where they stand."""
         active = rooms.releases.active()
-        cards = [card(name, rooms.dossiers(name, _ON_A_CARD), active) for name in rooms.registry.models()]
-        return page(request, "models.html", cards=cards)
+        names = rooms.registry.models(_MODELS_ON_A_PAGE + 1, after)
+        shown = names[:_MODELS_ON_A_PAGE]
+        cards = [card(name, rooms.dossiers(name, _ON_A_CARD), active) for name in shown]
+        further = shown[-1] if len(names) > len(shown) else ""
+        return page(request, "models.html", cards=cards, after=after, further=further)
 
     @router.get("/models/{model}")
     def model(request: Request, model: str) -> Response:
