@@ -18,6 +18,10 @@ IMAGES, PROMPTS = 100, 12
 """Images a prompt in the standard suite, and as many prompts as half of a ready set."""
 
 
+CASES = 1000
+"""Near the target coverage is close to 98%, and 200 cases would not tell it from more; these are cheap."""
+
+
 def _uniform(labels: int) -> Array:
     return np.full(labels, 1 / labels)
 
@@ -45,7 +49,6 @@ def test_the_interval_covers_the_populations_total_variation(shares: list[float]
     _check([one.total_variation for one in found], float(total_variation(population, target)))
 
 
-@pytest.mark.long_form
 @pytest.mark.parametrize(
     ("shares", "n"),
     [
@@ -57,10 +60,10 @@ def test_the_interval_covers_the_populations_total_variation(shares: list[float]
         pytest.param([0.1] * 10, 100, id="ten labels, on the target"),
     ],
 )
-def test_the_interval_covers_the_populations_divergence(shares: list[float], n: int, count: Count) -> None:
+def test_the_interval_covers_the_populations_divergence(shares: list[float], n: int) -> None:
     rng, population = np.random.default_rng(7), np.array(shares)
     target = _uniform(len(shares))
-    found = [divergence_estimate(rng.multinomial(n, population), target) for _ in range(count(200, 1000))]
+    found = [divergence_estimate(rng.multinomial(n, population), target) for _ in range(CASES)]
     _check(found, float(divergence(population, target)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy.orm import Session
 
@@ -64,6 +64,12 @@ class Ledger:
         """What one version cost by kind, in this installation's currency; 0.0 where nothing was spent."""
         with self._database.reading() as session:
             return self._by_kind(store.totals(session, model=model, version=version))
+
+    def of_versions(self, model: str, versions: Collection[int]) -> dict[int, dict[Kind, float]]:
+        """The same for each of some versions of a model."""
+        with self._database.reading() as session:
+            found = store.by_version(session, model, versions)
+        return {version: self._by_kind(found.get(version, ())) for version in versions}
 
     def of_model(self, model: str) -> dict[Kind, float]:
         """What all versions of a model cost by kind, in this installation's currency."""

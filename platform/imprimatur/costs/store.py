@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -44,6 +46,18 @@ def totals(session: Session, *, model: str | None = None, version: int | None = 
         Total(name, Kind(kind), float(amount), currency, float(seconds), int(images))
         for name, kind, currency, amount, seconds, images in session.execute(query)
     ]
+
+
+def by_version(session: Session, model: str, versions: Collection[int]) -> dict[int, list[Total]]:
+    """Sums of each of some versions by kind and currency."""
+    groups = (UsageRow.version, UsageRow.kind, UsageRow.currency)
+    sums = (func.sum(UsageRow.amount), func.sum(UsageRow.seconds), func.sum(UsageRow.images))
+    query = select(*groups, *sums).where(UsageRow.model == model, UsageRow.version.in_(versions)).group_by(*groups)
+    found: dict[int, list[Total]] = {}
+    for version, kind, currency, amount, seconds, images in session.execute(query):
+        total = Total(model, Kind(kind), float(amount), currency, float(seconds), int(images))
+        found.setdefault(int(version or 0), []).append(total)
+    return found
 
 
 def _usage(row: UsageRow) -> Usage:

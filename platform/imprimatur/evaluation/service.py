@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -136,6 +137,11 @@ class Evaluations:
         """All runs of a version, the newest first."""
         with self._log.database.reading() as session:
             return rows.of_version(session, version_id)
+
+    def of_versions(self, version_ids: Collection[str]) -> list[Evaluation]:
+        """All runs of some versions, the newest first."""
+        with self._log.database.reading() as session:
+            return rows.of_versions(session, version_ids)
 
     def open_runs(self) -> dict[str, str]:
         """The worker of each run that has not come to an end, empty where there was none yet; the oldest run first."""

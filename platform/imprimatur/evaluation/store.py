@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -110,6 +111,17 @@ def of_version(
     return [_evaluation(session, row) for row in session.scalars(query.limit(limit))]
 
 
+def of_versions(session: Session, version_ids: Collection[str]) -> list[Evaluation]:
+    """All runs of some versions, newest first by request."""
+    query = select(EvaluationRow).where(EvaluationRow.version_id.in_(version_ids))
+    found = list(session.scalars(query.order_by(EvaluationRow.requested_at.desc())))
+    of_these = select(ScoreRow).where(ScoreRow.evaluation_id.in_([row.id for row in found])).order_by(ScoreRow.name)
+    scores: dict[str, list[Score]] = {}
+    for row in session.scalars(of_these) if found else ():
+        scores.setdefault(row.evaluation_id, []).append(_score(row))
+    return [_with_scores(row, scores.get(row.id, ())) for row in found]
+
+
 def open_runs(session: Session) -> dict[str, str]:
     """The worker of each run that has not come to an end, empty where there was none yet; the oldest run first."""
     query = select(EvaluationRow.id, EvaluationRow.worker).where(EvaluationRow.status.in_(_OPEN))
@@ -195,6 +207,10 @@ def _update(session: Session, run: str, **values: object) -> None:
 
 def _evaluation(session: Session, row: EvaluationRow) -> Evaluation:
     scores = session.scalars(select(ScoreRow).where(ScoreRow.evaluation_id == row.id).order_by(ScoreRow.name))
+    return _with_scores(row, [_score(score) for score in scores])
+
+
+def _with_scores(row: EvaluationRow, scores: Iterable[Score]) -> Evaluation:
     return Evaluation(
         id=row.id,
         version_id=row.version_id,
@@ -208,7 +224,7 @@ def _evaluation(session: Session, row: EvaluationRow) -> Evaluation:
         build=row.build,
         device=row.device,
         seconds=row.seconds,
-        scores=tuple(_score(score) for score in scores),
+        scores=tuple(scores),
         evidence=row.evidence,
         digest=row.digest,
         error=row.error,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,11 @@ class Registry:
         """The newest submission of a version."""
         with self.log.database.reading() as session:
             return store.latest_submission(session, version_id)
+
+    def submissions_of(self, version_ids: Collection[str]) -> list[Submission]:
+        """The submissions of some versions, newest first."""
+        with self.log.database.reading() as session:
+            return store.submissions_of(session, version_ids)
 
     def submission(self, submission_id: str) -> Submission:
         """The submission of that id. Raises NotFound ``no-such-submission``."""

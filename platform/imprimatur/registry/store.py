@@ -6,7 +6,7 @@ write them without MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -215,6 +215,13 @@ def latest_submission(session: Session, version_id: str) -> Submission | None:
     )
     row = session.scalar(newest)
     return None if row is None else _submission(row)
+
+
+def submissions_of(session: Session, version_ids: Collection[str]) -> list[Submission]:
+    """The submissions of some versions, newest first."""
+    query = select(SubmissionRow).where(SubmissionRow.version_id.in_(version_ids))
+    ordered = query.order_by(SubmissionRow.submitted_at.desc(), SubmissionRow.id)
+    return [_submission(row) for row in session.scalars(ordered)]
 
 
 def submission(session: Session, submission_id: str) -> Submission | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -202,6 +203,11 @@ class Releases:
         """The decisions on a version, newest first."""
         with self._log.database.reading() as session:
             return store.decisions(session, version_id=version_id)
+
+    def decisions_of_versions(self, version_ids: Collection[str]) -> list[Decision]:
+        """The decisions on some versions, newest first."""
+        with self._log.database.reading() as session:
+            return store.decisions_of(session, version_ids)
 
     def decisions_on(self, model: str, version: int, environment: str) -> list[Decision]:
         """The decisions on a version for one environment, newest first. Raises NotFound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
@@ -68,6 +69,13 @@ def decisions(session: Session, *, version_id: str | None = None, limit: int = 1
     if version_id is not None:
         query = query.where(DecisionRow.version_id == version_id)
     return [_decision(row) for row in session.scalars(query)]
+
+
+def decisions_of(session: Session, version_ids: Collection[str]) -> list[Decision]:
+    """The decisions on some versions, newest first."""
+    query = select(DecisionRow).where(DecisionRow.version_id.in_(version_ids))
+    ordered = query.order_by(DecisionRow.decided_at.desc(), DecisionRow.id.desc())
+    return [_decision(row) for row in session.scalars(ordered)]
 
 
 def add_approval(session: Session, approval: Approval) -> None:

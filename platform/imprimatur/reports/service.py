@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
 
 from imprimatur.access.model import Action, Principal
 from imprimatur.core.digests import Digest
 from imprimatur.core.errors import NotFound, Refused
+from imprimatur.costs.model import Kind
 from imprimatur.costs.service import Ledger
 from imprimatur.datasets.model import Dataset
 from imprimatur.datasets.service import Datasets
@@ -16,12 +19,26 @@ from imprimatur.evaluation.service import Evaluations
 from imprimatur.policy.service import Policies
 from imprimatur.registry.model import Lineage, Submission, UsedDataset, Version
 from imprimatur.registry.service import Registry
-from imprimatur.release.model import Decision, Revocation
+from imprimatur.release.model import Decision, Release, Revocation
 from imprimatur.release.service import Releases
 from imprimatur.reports.document import document_of
 from imprimatur.reports.html import html_of
 from imprimatur.reports.markdown import markdown_of
 from imprimatur.reports.model import DataUse, Dossier, Standing
+
+_OfVersion = TypeVar("_OfVersion", Decision, Evaluation, Submission, Release)
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """What several dossiers need, read once: by the version's id, costs by its number."""
+
+    decisions: Mapping[str, Sequence[Decision]]
+    runs: Mapping[str, Sequence[Evaluation]]
+    submissions: Mapping[str, Sequence[Submission]]
+    releases: Mapping[str, Sequence[Release]]
+    costs: Mapping[int, Mapping[Kind, float]]
+    standing: Callable[[str, str], Standing | None]
 
 
 class Reports:
@@ -55,14 +72,34 @@ class Reports:
 
     def dossier_of(self, version: Version, environment: str | None = None) -> Dossier:
         """Everything about ``version``."""
-        decision = self._decision(version, environment)
+        return self._dossier(version, self._gather([version]), environment)
+
+    def dossiers_of(self, versions: Sequence[Version]) -> list[Dossier]:
+        """Everything about versions of one model, read together."""
+        gathered = self._gather(versions)
+        return [self._dossier(version, gathered, None) for version in versions]
+
+    def _gather(self, versions: Sequence[Version]) -> _Gathered:
+        ids = [version.id for version in versions]
+        numbers = [version.version for version in versions]
+        return _Gathered(
+            decisions=_by_version(self._releases.decisions_of_versions(ids)),
+            runs=_by_version(self._evaluations.of_versions(ids)),
+            submissions=_by_version(self._registry.submissions_of(ids)),
+            releases=_by_version(self._releases.active()),
+            costs=self._ledger.of_versions(versions[0].model, numbers) if versions else {},
+            standing=cache(self._standing),
+        )
+
+    def _dossier(self, version: Version, gathered: _Gathered, environment: str | None) -> Dossier:
+        decision = _decision(version, gathered.decisions.get(version.id, ()), environment)
         place = decision.environment if decision else environment or self._environments[-1]
-        runs = self._evaluations.of_version(version.id)
-        evaluation = self._evaluations.get(decision.evaluation_id) if decision else _newest_complete(runs)
+        runs = gathered.runs.get(version.id, ())
+        evaluation = self._evaluated(decision, runs)
         return Dossier(
             version=version,
             environment=place,
-            submission=self._submission(version, decision),
+            submission=_submission(gathered.submissions.get(version.id, ()), decision),
             evaluation=evaluation,
             latest_run=max(runs, key=lambda run: run.requested_at, default=None),
             suite=self._evaluations.suite_of(evaluation) if evaluation else None,
@@ -71,13 +108,20 @@ class Reports:
             missing=tuple(self._releases.missing(decision)) if decision else (),
             revocation=self._revocation(version),
             approvals=tuple(self._releases.approvals(decision.id)) if decision else (),
-            releases=tuple(r for r in self._releases.active() if r.version_id == version.id),
+            releases=tuple(gathered.releases.get(version.id, ())),
             policy=self._policies.get(decision.policy_name, decision.policy_version) if decision else None,
-            production=self._standing(version.model, place),
+            production=gathered.standing(version.model, place),
             data=self._data(version, evaluation),
-            costs=self._ledger.of_version(version.model, version.version),
+            costs=gathered.costs[version.version],
             currency=self._ledger.rates.currency,
         )
+
+    def _evaluated(self, decision: Decision | None, runs: Sequence[Evaluation]) -> Evaluation | None:
+        """The run that the decision rests on; without a decision the newest that is complete."""
+        if decision is None:
+            return _newest_complete(runs)
+        known = next((run for run in runs if run.id == decision.evaluation_id), None)
+        return known or self._evaluations.get(decision.evaluation_id)
 
     def document(self, actor: Principal, model: str, version: int) -> Mapping[str, Any]:
         """The report of a version as a JSON document."""
@@ -93,20 +137,6 @@ class Reports:
         """The report of a version as one HTML file that needs no other file, its images within it."""
         actor.require(Action.READ)
         return html_of(self.dossier(model, version), self._evaluations.evidence_image)
-
-    def _decision(self, version: Version, environment: str | None) -> Decision | None:
-        """The newest decision about these very bytes."""
-        decisions = [
-            decision
-            for decision in self._releases.decisions_of(version.id)
-            if decision.manifest_digest == version.manifest_digest and environment in (None, decision.environment)
-        ]
-        return max(decisions, key=lambda decision: decision.decided_at, default=None)
-
-    def _submission(self, version: Version, decision: Decision | None) -> Submission | None:
-        if decision is not None:
-            return self._registry.submission(decision.submission_id)
-        return self._registry.latest_submission(version.id)
 
     def _stale(self, decision: Decision | None) -> tuple[str, ...]:
         """What changed since the decision, or what forbids its version altogether, in words."""
@@ -149,6 +179,31 @@ class Reports:
             return self._datasets.by_digest(digest)
         except NotFound:
             return None  # a gap, which the dossier shows as one
+
+
+def _decision(version: Version, decisions: Sequence[Decision], environment: str | None) -> Decision | None:
+    """The newest decision about these very bytes."""
+    about = [
+        decision
+        for decision in decisions
+        if decision.manifest_digest == version.manifest_digest and environment in (None, decision.environment)
+    ]
+    return max(about, key=lambda decision: decision.decided_at, default=None)
+
+
+def _submission(submissions: Sequence[Submission], decision: Decision | None) -> Submission | None:
+    """The submission that was decided on; without a decision the newest."""
+    if decision is not None:
+        return next((one for one in submissions if one.id == decision.submission_id), None)
+    return submissions[0] if submissions else None
+
+
+def _by_version(things: Iterable[_OfVersion]) -> dict[str, list[_OfVersion]]:
+    """Things by the id of the version that they are about, in the order in which they come."""
+    found: dict[str, list[_OfVersion]] = {}
+    for thing in things:
+        found.setdefault(thing.version_id, []).append(thing)
+    return found
 
 
 def _newest_complete(runs: Sequence[Evaluation]) -> Evaluation | None:

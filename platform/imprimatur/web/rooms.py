@@ -30,4 +30,4 @@ class Rooms:
 
     def dossiers(self, model: str, limit: int = 50) -> list[Dossier]:
         """Dossiers of a model's newest versions, newest first."""
-        return [self.reports.dossier_of(version) for version in self.registry.versions(model, limit)]
+        return self.reports.dossiers_of(self.registry.versions(model, limit))
