@@ -42,6 +42,7 @@ proof: $(INSTALLED)  ## the long forms of the tests: full counts and three demo 
 
 bench: $(INSTALLED)  ## measure, as ratios against named peers
 	$(BIN)/python -m imprimatur_evaluators.bench --write docs/benchmarks.md
+	$(BIN)/python tests/support/registry_bench.py --write docs/benchmarks.md
 
 constraints:  ## resolve every dependency anew and pin what came of it
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[gpu,ray,dev]'

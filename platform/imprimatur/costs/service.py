@@ -65,10 +65,10 @@ class Ledger:
         with self._database.reading() as session:
             return self._by_kind(store.totals(session, model=model, version=version))
 
-    def of_versions(self, model: str, versions: Collection[int]) -> dict[int, dict[Kind, float]]:
-        """The same for each of some versions of a model."""
+    def of_versions(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], dict[Kind, float]]:
+        """The same for each of some versions, given as model and number."""
         with self._database.reading() as session:
-            found = store.by_version(session, model, versions)
+            found = store.by_version(session, versions)
         return {version: self._by_kind(found.get(version, ())) for version in versions}
 
     def of_model(self, model: str) -> dict[Kind, float]:

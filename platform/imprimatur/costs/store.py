@@ -48,15 +48,16 @@ def totals(session: Session, *, model: str | None = None, version: int | None = 
     ]
 
 
-def by_version(session: Session, model: str, versions: Collection[int]) -> dict[int, list[Total]]:
-    """Sums of each of some versions by kind and currency."""
-    groups = (UsageRow.version, UsageRow.kind, UsageRow.currency)
+def by_version(session: Session, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[Total]]:
+    """Sums of each of some versions, given as model and number, by kind and currency."""
+    groups = (UsageRow.model, UsageRow.version, UsageRow.kind, UsageRow.currency)
     sums = (func.sum(UsageRow.amount), func.sum(UsageRow.seconds), func.sum(UsageRow.images))
-    query = select(*groups, *sums).where(UsageRow.model == model, UsageRow.version.in_(versions)).group_by(*groups)
-    found: dict[int, list[Total]] = {}
-    for version, kind, currency, amount, seconds, images in session.execute(query):
+    models, numbers = {model for model, _ in versions}, {number for _, number in versions}
+    query = select(*groups, *sums).where(UsageRow.model.in_(models), UsageRow.version.in_(numbers)).group_by(*groups)
+    found: dict[tuple[str, int], list[Total]] = {}
+    for model, version, kind, currency, amount, seconds, images in session.execute(query):
         total = Total(model, Kind(kind), float(amount), currency, float(seconds), int(images))
-        found.setdefault(int(version or 0), []).append(total)
+        found.setdefault((model, version or 0), []).append(total)
     return found
 
 

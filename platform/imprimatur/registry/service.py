@@ -152,6 +152,11 @@ class Registry:
         with self.log.database.reading() as session:
             return store.versions_of(store.versions(session, model, limit=limit, before=before))
 
+    def newest(self, models: Collection[str], each: int) -> list[Version]:
+        """The newest versions of some models, at most ``each`` of each, newest first."""
+        with self.log.database.reading() as session:
+            return store.versions_of(store.newest(session, models, each=each))
+
     def models(self, limit: int | None = None, after: str = "") -> list[str]:
         """Names of the models, sorted; the first ``limit`` after the name ``after`` where they are given."""
         with self.log.database.reading() as session:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, column, delete, insert, select, table, update
+from sqlalchemy import ColumnElement, Select, column, delete, func, insert, select, table, update
 from sqlalchemy.orm import Session
 
 from imprimatur.core.digests import Digest, new_id
@@ -137,6 +137,17 @@ def versions(session: Session, model: str, *, limit: int, before: int | None) ->
     if before is not None:
         query = query.where(VersionRow.version < before)
     return list(session.scalars(query))
+
+
+def newest(session: Session, models: Collection[str], *, each: int) -> list[VersionRow]:
+    """The newest living versions of some models, at most ``each`` of each, newest first."""
+    place = func.row_number().over(partition_by=VersionRow.model, order_by=VersionRow.version.desc()).label("place")
+    living = (
+        select(VersionRow.id, place).where(VersionRow.model.in_(models), VersionRow.removed_at.is_(None)).subquery()
+    )
+    chosen = select(living.c.id).where(living.c.place <= each)
+    ordered = select(VersionRow).where(VersionRow.id.in_(chosen)).order_by(VersionRow.model, VersionRow.version.desc())
+    return list(session.scalars(ordered))
 
 
 def unsealed(session: Session, *, before: datetime) -> list[VersionRow]:

@@ -31,13 +31,13 @@ _OfVersion = TypeVar("_OfVersion", Decision, Evaluation, Submission, Release)
 
 @dataclass(frozen=True)
 class _Gathered:
-    """What several dossiers need, read once: by the version's id, costs by its number."""
+    """What several dossiers need, read once: by the version's id, costs by its model and number."""
 
     decisions: Mapping[str, Sequence[Decision]]
     runs: Mapping[str, Sequence[Evaluation]]
     submissions: Mapping[str, Sequence[Submission]]
     releases: Mapping[str, Sequence[Release]]
-    costs: Mapping[int, Mapping[Kind, float]]
+    costs: Mapping[tuple[str, int], Mapping[Kind, float]]
     standing: Callable[[str, str], Standing | None]
 
 
@@ -75,20 +75,20 @@ class Reports:
         return self._dossier(version, self._gather([version]), environment)
 
     def dossiers_of(self, versions: Sequence[Version]) -> list[Dossier]:
-        """Everything about versions of one model, read together."""
+        """Everything about several versions, read together."""
         gathered = self._gather(versions)
         return [self._dossier(version, gathered, None) for version in versions]
 
     def _gather(self, versions: Sequence[Version]) -> _Gathered:
         ids = [version.id for version in versions]
-        numbers = [version.version for version in versions]
+        active = self._releases.active()
         return _Gathered(
             decisions=_by_version(self._releases.decisions_of_versions(ids)),
             runs=_by_version(self._evaluations.of_versions(ids)),
             submissions=_by_version(self._registry.submissions_of(ids)),
-            releases=_by_version(self._releases.active()),
-            costs=self._ledger.of_versions(versions[0].model, numbers) if versions else {},
-            standing=cache(self._standing),
+            releases=_by_version(active),
+            costs=self._ledger.of_versions([(version.model, version.version) for version in versions]),
+            standing=cache(lambda model, place: self._standing(active, model, place)),
         )
 
     def _dossier(self, version: Version, gathered: _Gathered, environment: str | None) -> Dossier:
@@ -112,7 +112,7 @@ class Reports:
             policy=self._policies.get(decision.policy_name, decision.policy_version) if decision else None,
             production=gathered.standing(version.model, place),
             data=self._data(version, evaluation),
-            costs=gathered.costs[version.version],
+            costs=gathered.costs[version.model, version.version],
             currency=self._ledger.rates.currency,
         )
 
@@ -150,8 +150,8 @@ class Reports:
     def _revocation(self, version: Version) -> Revocation | None:
         return self._releases.revocation(version.manifest_digest) if version.manifest_digest else None
 
-    def _standing(self, model: str, environment: str) -> Standing | None:
-        release = self._releases.current(model, environment)
+    def _standing(self, active: Sequence[Release], model: str, environment: str) -> Standing | None:
+        release = next((one for one in active if (one.model, one.environment) == (model, environment)), None)
         if release is None:
             return None
         decision = self._releases.decision(release.decision_id)

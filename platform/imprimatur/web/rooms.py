@@ -28,6 +28,13 @@ class Rooms:
     monitor: Monitor
     environments: Sequence[str]
 
+    def newest_dossiers(self, models: Sequence[str], each: int) -> dict[str, list[Dossier]]:
+        """Dossiers of the newest versions of some models, at most ``each`` of each, newest first."""
+        found: dict[str, list[Dossier]] = {model: [] for model in models}
+        for dossier in self.reports.dossiers_of(self.registry.newest(models, each)):
+            found[dossier.version.model].append(dossier)
+        return found
+
     def dossiers(self, model: str, limit: int = 50) -> list[Dossier]:
         """Dossiers of a model's newest versions, newest first."""
         return self.reports.dossiers_of(self.registry.versions(model, limit))

@@ -62,7 +62,7 @@ def _add_models(router: APIRouter, rooms: Rooms) -> None:
         active = rooms.releases.active()
         names = rooms.registry.models(_MODELS_ON_A_PAGE + 1, after)
         shown = names[:_MODELS_ON_A_PAGE]
-        cards = [card(name, rooms.dossiers(name, _ON_A_CARD), active) for name in shown]
+        cards = [card(name, found, active) for name, found in rooms.newest_dossiers(shown, _ON_A_CARD).items()]
         further = shown[-1] if len(names) > len(shown) else ""
         return page(request, "models.html", cards=cards, after=after, further=further)
 
