@@ -147,6 +147,11 @@ class Registry:
                 raise NotFound("no-such-version", f"There is no version with the id {version_id!r}")
             return store.version_of(row)
 
+    def living(self, version_ids: Collection[str]) -> list[Version]:
+        """Those of some versions that were not deleted, by model and number."""
+        with self.log.database.reading() as session:
+            return store.versions_of(store.living(session, version_ids))
+
     def versions(self, model: str, limit: int = 50, before: int | None = None) -> list[Version]:
         """The newest versions, newest first; those below the number ``before`` where it is given."""
         with self.log.database.reading() as session:

@@ -131,6 +131,12 @@ def version_by_id(session: Session, version_id: str) -> VersionRow | None:
     return session.get(VersionRow, version_id)
 
 
+def living(session: Session, version_ids: Collection[str]) -> list[VersionRow]:
+    """Those of some versions that were not deleted, by model and number."""
+    query = _living().where(VersionRow.id.in_(version_ids)).order_by(VersionRow.model, VersionRow.version)
+    return list(session.scalars(query))
+
+
 def versions(session: Session, model: str, *, limit: int, before: int | None) -> list[VersionRow]:
     """The newest living versions of ``model``, those below ``before`` where it is given."""
     query = _living().where(VersionRow.model == model).order_by(VersionRow.version.desc()).limit(limit)

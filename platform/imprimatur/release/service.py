@@ -209,6 +209,11 @@ class Releases:
         with self._log.database.reading() as session:
             return store.decisions_of(session, version_ids)
 
+    def allowed_and_not_standing(self, limit: int) -> list[str]:
+        """Ids of the versions that policy allows somewhere where they do not stand, newest decision first."""
+        with self._log.database.reading() as session:
+            return store.allowed_and_not_standing(session, limit=limit)
+
     def decisions_on(self, model: str, version: int, environment: str) -> list[Decision]:
         """The decisions on a version for one environment, newest first. Raises NotFound."""
         known = self.decisions_of(self._registry.version(model, version).id)

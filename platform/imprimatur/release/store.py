@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from imprimatur.core.digests import Digest
@@ -76,6 +76,18 @@ def decisions_of(session: Session, version_ids: Collection[str]) -> list[Decisio
     query = select(DecisionRow).where(DecisionRow.version_id.in_(version_ids))
     ordered = query.order_by(DecisionRow.decided_at.desc(), DecisionRow.id.desc())
     return [_decision(row) for row in session.scalars(ordered)]
+
+
+def allowed_and_not_standing(session: Session, *, limit: int) -> list[str]:
+    """Ids of the versions that a decision allows in an environment where they do not stand, newest decision first."""
+    stands = select(ReleaseRow.id).where(
+        ReleaseRow.version_id == DecisionRow.version_id,
+        ReleaseRow.environment == DecisionRow.environment,
+        ReleaseRow.ended_at.is_(None),
+    )
+    newest = func.max(DecisionRow.decided_at)
+    query = select(DecisionRow.version_id).where(DecisionRow.verdict == Verdict.ALLOW.value, ~stands.exists())
+    return list(session.scalars(query.group_by(DecisionRow.version_id).order_by(newest.desc()).limit(limit)))
 
 
 def add_approval(session: Session, approval: Approval) -> None:

@@ -144,7 +144,8 @@ def _add_overviews(router: APIRouter, rooms: Rooms) -> None:
     @router.get("/inbox")
     def waiting(request: Request, caller: Caller) -> Response:
         """Decisions that wait for an answer."""
-        dossiers = [each for model in rooms.registry.models() for each in rooms.dossiers(model, _IN_THE_INBOX)]
+        versions = rooms.registry.living(rooms.releases.allowed_and_not_standing(_IN_THE_INBOX))
+        dossiers = rooms.reports.dossiers_of(versions)
         return page(request, "inbox.html", waiting=inbox(caller, dossiers, rooms.log.clock()))
 
     @router.get("/quality")
