@@ -13,7 +13,8 @@ from safetensors.numpy import save
 
 from imprimatur_evaluators.backbones.catalogue import Catalogue, DigestOrigin
 from imprimatur_evaluators.backbones.fetching import fetch, fetch_published, import_published
-from imprimatur_evaluators.backbones.published import PUBLISHED, Published
+from imprimatur_evaluators.backbones.publication import Published
+from imprimatur_evaluators.backbones.published import PUBLISHED
 from imprimatur_evaluators.errors import BadWeights
 from weights_server import WeightsServer, weights_server
 

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 
 from imprimatur_evaluators.backbones.catalogue import Catalogue, DigestOrigin, Entry, Incoming, check_digest
-from imprimatur_evaluators.backbones.published import Published, published
+from imprimatur_evaluators.backbones.publication import Published
+from imprimatur_evaluators.backbones.published import published
 from imprimatur_evaluators.errors import BadWeights
 
 Progress = Callable[[int, int | None], None]

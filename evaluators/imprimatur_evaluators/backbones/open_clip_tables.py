@@ -9,7 +9,7 @@ from open_clip import get_model_config
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.pretrained import get_pretrained_cfg
 
-from imprimatur_evaluators.backbones.published import OPEN_CLIP, Published
+from imprimatur_evaluators.backbones.publication import OPEN_CLIP, Published
 from imprimatur_evaluators.errors import BadWeights
 from imprimatur_evaluators.images import ResizeMode
 

@@ -6,16 +6,12 @@ Nothing here imports torch; names of open_clip's models are looked up in its own
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from dataclasses import replace
 from typing import Any
 
+from imprimatur_evaluators.backbones.publication import OPEN_CLIP, Published
 from imprimatur_evaluators.errors import BadWeights
-
-OPEN_CLIP = "open_clip:"
-"""Before the name and tag of any of open_clip's models: ``open_clip:ViT-B-32/openai``."""
 
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 _CLIP = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
@@ -24,47 +20,6 @@ _VIT_H_14: dict[str, Any] = {
     "vision": {"image_size": 224, "layers": 32, "width": 1280, "head_width": 80, "patch_size": 14},
     "text": {"context_length": 77, "vocab_size": 49408, "width": 1024, "heads": 16, "layers": 24},
 }
-
-
-@dataclass(frozen=True)
-class Published:
-    """One file of weights as its authors publish it.
-
-    ``files`` are addresses of the same weights, tried in order where one does not exist; those that begin with ``hub:``
-    are ``repository/file@revision`` on the Hugging Face hub. ``digest`` is None where none is published.
-    """
-
-    name: str
-    architecture: str
-    files: tuple[str, ...]
-    licence: str
-    source: str
-    digest: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What the architecture is built from."""
-        return {"architecture": self.architecture, **self.settings}
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """The files as addresses; ``HF_ENDPOINT`` names another hub, as it does for Hugging Face's own client."""
-        return tuple(_address(file) for file in self.files)
-
-    @property
-    def file_names(self) -> tuple[str, ...]:
-        """What the files are called where somebody has downloaded them into a folder."""
-        return tuple(PurePosixPath(address).name for address in self.addresses)
-
-
-def _address(file: str) -> str:
-    if not file.startswith("hub:"):
-        return file
-    path, _, revision = file.removeprefix("hub:").partition("@")
-    repository, _, name = path.rpartition("/")
-    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    return f"{hub}/{repository}/resolve/{revision or 'main'}/{name}"
 
 
 def _dinov2(letter: str, size: str) -> Published:
@@ -152,7 +107,7 @@ def published(name: str) -> Published:
         return PUBLISHED[name]
     own = SHORT_NAMES.get(name, name)
     if own.startswith(OPEN_CLIP):
-        from imprimatur_evaluators.backbones.open_clip_tables import published_by_open_clip
+        from imprimatur_evaluators.backbones.open_clip_tables import published_by_open_clip  # open_clip is heavy
 
         return replace(published_by_open_clip(own), name=name)
     known = ", ".join((*PUBLISHED, *SHORT_NAMES))

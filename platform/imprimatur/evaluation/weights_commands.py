@@ -16,7 +16,8 @@ from imprimatur.core.terminal import out, print_json, print_table, progress
 from imprimatur_evaluators.backbones.catalogue import Catalogue, Entry
 from imprimatur_evaluators.backbones.fetching import fetch as fetch_weights
 from imprimatur_evaluators.backbones.fetching import import_published
-from imprimatur_evaluators.backbones.published import OPEN_CLIP, PUBLISHED, SHORT_NAMES, Published
+from imprimatur_evaluators.backbones.publication import OPEN_CLIP, Published
+from imprimatur_evaluators.backbones.published import PUBLISHED, SHORT_NAMES
 
 app = typer.Typer(name="weights", help="Weights of the networks that scores rest on.", no_args_is_help=True)
 
