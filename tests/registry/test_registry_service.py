@@ -23,8 +23,9 @@ from imprimatur.core.settings import Settings
 from imprimatur.costs.model import Kind, Rates
 from imprimatur.costs.service import Ledger
 from imprimatur.registry import store
+from imprimatur.registry.flavor import load_sealed
 from imprimatur.registry.model import Lineage, RiskTier, Use
-from imprimatur.registry.provenance import ModelSigner
+from imprimatur.registry.provenance import ModelSigner, require_signed
 from imprimatur.registry.service import Registry
 from imprimatur.registry.sources import artifact_folder
 from imprimatur.storage.service import SealedStore
@@ -385,3 +386,20 @@ def test_what_is_refused_is_not_tried_again_and_holds_nobody_up(registry: Regist
     assert [seal_waiting(registry, timedelta(0)) for _ in range(3)] == [1, 0, 0]
     assert registry.version("digits", 1).manifest_digest is not None
     assert _actions(registry).count("version.seal.refused") == 1
+
+
+def test_a_version_sealed_on_object_storage_is_verified_signed_and_loads(
+    registry: Registry, ana: Principal, settings: Settings, tmp_path: Path
+) -> None:
+    away = SealedStore(tmp_path / "local", objects=f"file://{tmp_path / 'objects'}")
+    ledger = Ledger(registry.log.database, registry.log.clock, Rates(0.2, 2.5, "EUR"))
+    signer = ModelSigner.at(settings.model_private)
+    made = Registry(registry.log, away, ledger, settings.artifacts, signer)
+
+    sealed = made.seal(ana, "digits", 1)
+
+    assert made.verify("digits", 1) == ()
+    assert sealed.manifest_digest is not None
+    require_signed(made.manifest("digits", 1), made.signatures("digits", 1), signer.key.with_suffix(".pub"))
+    assert not settings.sealed.joinpath("blobs").exists() or not list((settings.sealed / "blobs" / "sha256").iterdir())
+    assert type(load_sealed(away, sealed.manifest_digest, tmp_path / "copy")).__name__ == "StableDiffusionPipeline"

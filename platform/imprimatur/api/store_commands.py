@@ -54,9 +54,8 @@ def collect(
         raise NotFound("no-database", f"There is no imprimatur.db in {settings.home.name}; set IMPRIMATUR_HOME")
     database = Database(settings.database)
     try:
-        garbage = collect_garbage(
-            database, SealedStore(settings.sealed), timedelta(hours=older_than), remove=not dry_run
-        )
+        sealed = SealedStore(settings.sealed, objects=settings.sealed_objects)
+        garbage = collect_garbage(database, sealed, timedelta(hours=older_than), remove=not dry_run)
     finally:
         database.dispose()
     if as_json:

@@ -49,7 +49,7 @@ class House:
         log = AuditLog(database, clock)
         accounts = Accounts(log, settings.session_length)
         ledger = Ledger(database, clock, Rates(settings.cpu_hour, settings.gpu_hour, settings.currency))
-        sealed = SealedStore(settings.sealed)
+        sealed = SealedStore(settings.sealed, objects=settings.sealed_objects)
         signer = ModelSigner.at(settings.model_private, settings.model_certificate, settings.model_chain)
         registry = Registry(log, sealed, ledger, settings.artifacts, signer)
         datasets = Datasets(log, sealed)

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
         default=60, ge=1, description="Minutes for which a gateway goes on with its last bundle."
     )
     checkpoint_seconds: float = Field(default=60.0, gt=0, description="Seconds between two audit checkpoints.")
+    sealed_objects: str = Field(
+        default="", description="Object storage for sealed bytes, as s3://bucket/sealed; empty means the home folder."
+    )
     audit_origin: str = Field(
         default="imprimatur.local/audit",
         pattern=r"^[^\s+]+$",

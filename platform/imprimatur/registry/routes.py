@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 
 from imprimatur.access.http import Caller, permitted
 from imprimatur.access.model import Action
@@ -74,12 +74,12 @@ def router(registry: Registry) -> APIRouter:
         return {"signatures": [json.loads(bundle) for bundle in registry.signatures(model, version)]}
 
     @routes.get("/models/{model}/versions/{version}/blobs/{digest}", dependencies=[_may_read])
-    def blob(model: str, version: int, digest: str) -> FileResponse:
+    def blob(model: str, version: int, digest: str) -> StreamingResponse:
         """The bytes of one sealed file, or of the manifest itself."""
         sealed = registry.manifest(model, version)
         if digest not in {sealed.digest, *(file.digest for file in sealed.files)}:
             raise NotFound("no-such-blob", f"{model}/{version} has no file {digest!r}")
-        return FileResponse(registry.sealed.blob_path(digest), media_type="application/octet-stream")
+        return StreamingResponse(registry.sealed.stream(digest), media_type="application/octet-stream")
 
     return routes
 

@@ -37,7 +37,7 @@ def build_gateway(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         clock,
         seconds=settings.bundle_seconds,
     )
-    shelf = Shelf(SealedStore(settings.sealed), settings)
+    shelf = Shelf(SealedStore(settings.sealed, objects=settings.sealed_objects), settings)
     spool = Spool(settings.served, clock, share=settings.spool_share, per_minute=settings.spool_per_minute)
     key = SigningKey.load_or_create(settings.keys / "image.pem")
     metrics = Metrics(lambda: float(shelf.loaded), feed.age)

@@ -1,10 +1,11 @@
-"""Blobs on local disk: written once, named by their SHA-256, there whole or not at all."""
+"""Blobs: written once, named by their SHA-256, there whole or not at all. These are on local disk."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,18 +28,39 @@ class Copied:
     size: int
 
 
-class Blobs:
-    """The ``blobs/sha256`` folder of a layout, and the folder beside it where unfinished files live."""
+@dataclass(frozen=True)
+class Stored:
+    """A blob that is there: its length, and when it was last written or wanted, in seconds since 1970."""
 
-    def __init__(self, folder: Path, incoming: Path) -> None:
-        self._folder = folder
+    size: int
+    touched_at: float
+
+
+class Blobs(ABC):
+    """Blobs by their digest, and a local folder where unfinished ones live."""
+
+    def __init__(self, incoming: Path) -> None:
         self._incoming = incoming
 
-    def path(self, digest: Digest) -> Path:
-        """Where the blob is, or would be. Raises BadInput ``bad-digest`` for what is no digest."""
-        if not is_digest(digest):
-            raise BadInput("bad-digest", f"{digest!r} is no digest (expected sha256: and 64 hexadecimal digits)")
-        return self._folder / digest.removeprefix("sha256:")
+    @abstractmethod
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is there. Raises BadInput ``bad-digest`` for what is no digest."""
+
+    @abstractmethod
+    def adopt(self, file: Path, digest: Digest) -> None:
+        """Take a finished local file, on the disk and synced, in as ``digest``; what is there already is touched."""
+
+    @abstractmethod
+    def open(self, digest: Digest) -> BinaryIO:
+        """The blob for reading, not verified. Raises NotFound ``no-such-blob``."""
+
+    @abstractmethod
+    def all(self) -> dict[Digest, Stored]:
+        """Every blob that is there, by the digest that it is named by."""
+
+    @abstractmethod
+    def remove(self, digest: Digest) -> None:
+        """Take the blob away."""
 
     def add(self, data: bytes) -> Digest:
         """Store ``data``; a blob that is there already stays as it is."""
@@ -51,11 +73,82 @@ class Blobs:
 
     def add_file(self, source: Path) -> Digest:
         """Store the file's bytes, read once."""
-        with source.open("rb") as stream, self._unfinished() as (target, temporary):
+        with source.open("rb") as stream:
+            return self.add_stream(stream)
+
+    def add_stream(self, stream: BinaryIO) -> Digest:
+        """Store what the stream holds, read once."""
+        with self._unfinished() as (target, temporary):
             copied = copy(stream, target.write)
             settle(target)
             self.adopt(temporary, copied.digest)
         return copied.digest
+
+    def read(self, digest: Digest) -> bytes:
+        """The blob's bytes, verified. Raises NotFound ``no-such-blob`` or Tampered ``blob-changed``."""
+        with self.open(digest) as stream:
+            data = stream.read()
+        if digest_of_bytes(data) != digest:
+            raise Tampered("blob-changed", f"The stored bytes of {digest} have digest {digest_of_bytes(data)}")
+        return data
+
+    def chunks(self, digest: Digest) -> Iterator[bytes]:
+        """The blob's bytes in chunks of 1 MiB, the last only once all are found to be what ``digest`` says.
+
+        Raises NotFound ``no-such-blob`` at once, Tampered ``blob-changed`` in place of the last chunk.
+        """
+        return self._verified(digest, self.open(digest))
+
+    def _verified(self, digest: Digest, stream: BinaryIO) -> Iterator[bytes]:
+        running, held = hashlib.sha256(), b""
+        with stream:
+            while chunk := stream.read(_CHUNK):
+                running.update(chunk)
+                if held:
+                    yield held
+                held = chunk
+        if f"sha256:{running.hexdigest()}" != digest:
+            raise Tampered("blob-changed", f"The stored bytes of {digest} are others")
+        yield held
+
+    def copy_to(self, digest: Digest, target: Path) -> Copied:
+        """Copy the blob to the new file ``target`` and return what was found while reading it."""
+        with self.open(digest) as stream, target.open("xb") as output:
+            return copy(stream, output.write)
+
+    def digest(self, digest: Digest) -> Copied | None:
+        """What the stored bytes really are; None where there are none."""
+        try:
+            with self.open(digest) as stream:
+                return copy(stream, len)
+        except NotFound:
+            return None
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[tuple[BinaryIO, Path]]:
+        path = self._incoming / uuid.uuid4().hex
+        with writing():
+            try:
+                with path.open("xb") as stream:
+                    yield stream, path
+            finally:
+                path.unlink(missing_ok=True)
+
+
+class DiskBlobs(Blobs):
+    """The ``blobs/sha256`` folder of a layout on local disk: a blob appears by a rename, whole."""
+
+    def __init__(self, folder: Path, incoming: Path) -> None:
+        super().__init__(incoming)
+        self._folder = folder
+
+    def path(self, digest: Digest) -> Path:
+        """Where the blob is, or would be. Raises BadInput ``bad-digest`` for what is no digest."""
+        return self._folder / name_of(digest)
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is there."""
+        return self.path(digest).is_file()
 
     def adopt(self, file: Path, digest: Digest) -> None:
         """Move a finished file, already on the disk of the store and synced, to its place as ``digest``."""
@@ -67,50 +160,33 @@ class Blobs:
         file.rename(target)
         sync_folder(self._folder)
 
-    def all(self) -> dict[Digest, Path]:
-        """Every blob that is there, by the digest that it is named by."""
-        return {f"sha256:{path.name}": path for path in self._folder.iterdir()}
+    def open(self, digest: Digest) -> BinaryIO:
+        """The blob for reading."""
+        try:
+            return self.path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise no_such_blob(digest) from error
+
+    def all(self) -> dict[Digest, Stored]:
+        """Every blob that is there."""
+        found = ((path, path.stat()) for path in self._folder.iterdir())
+        return {f"sha256:{path.name}": Stored(status.st_size, status.st_mtime) for path, status in found}
 
     def remove(self, digest: Digest) -> None:
         """Take the blob away."""
         self.path(digest).unlink(missing_ok=True)
 
-    def read(self, digest: Digest) -> bytes:
-        """The blob's bytes, verified. Raises NotFound ``no-such-blob`` or Tampered ``blob-changed``."""
-        with self._open(digest) as stream:
-            data = stream.read()
-        if digest_of_bytes(data) != digest:
-            raise Tampered("blob-changed", f"The stored bytes of {digest} have digest {digest_of_bytes(data)}")
-        return data
 
-    def copy_to(self, digest: Digest, target: Path) -> Copied:
-        """Copy the blob to the new file ``target`` and return what was found while reading it."""
-        with self._open(digest) as stream, target.open("xb") as output:
-            return copy(stream, output.write)
+def name_of(digest: Digest) -> str:
+    """The name of a blob in its folder. Raises BadInput ``bad-digest`` for what is no digest."""
+    if not is_digest(digest):
+        raise BadInput("bad-digest", f"{digest!r} is no digest (expected sha256: and 64 hexadecimal digits)")
+    return digest.removeprefix("sha256:")
 
-    def digest(self, digest: Digest) -> Copied | None:
-        """What the stored bytes really are; None where there are none."""
-        try:
-            with self._open(digest) as stream:
-                return copy(stream, len)
-        except NotFound:
-            return None
 
-    def _open(self, digest: Digest) -> BinaryIO:
-        try:
-            return self.path(digest).open("rb")
-        except FileNotFoundError as error:
-            raise NotFound("no-such-blob", f"The sealed store holds no {digest}") from error
-
-    @contextmanager
-    def _unfinished(self) -> Iterator[tuple[BinaryIO, Path]]:
-        path = self._incoming / uuid.uuid4().hex
-        with writing():
-            try:
-                with path.open("xb") as stream:
-                    yield stream, path
-            finally:
-                path.unlink(missing_ok=True)
+def no_such_blob(digest: Digest) -> NotFound:
+    """The error for a blob that is not there."""
+    return NotFound("no-such-blob", f"The sealed store holds no {digest}")
 
 
 def copy(source: BinaryIO, write: Callable[[bytes], object]) -> Copied:

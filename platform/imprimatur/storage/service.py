@@ -1,58 +1,59 @@
-"""The sealed store: folders as manifests over write-once blobs, in an OCI image layout on local disk."""
+"""The sealed store: folders as manifests over write-once blobs, in an OCI image layout on disk or object storage."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import shutil
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from imprimatur.core.digests import Digest, digest_of_bytes
 from imprimatur.core.errors import BadInput, NotFound, Tampered
-from imprimatur.core.files import sync_folder
-from imprimatur.storage.blobs import Blobs, settle, writing
+from imprimatur.storage.blobs import Blobs, DiskBlobs, no_such_blob, writing
 from imprimatur.storage.collection import COLLECTING, SAFE_AGE, Garbage, collecting, older, storing
+from imprimatur.storage.index import LOCK, DiskIndex, Index
 from imprimatur.storage.layout import (
     EMPTY_CONFIG,
-    LAYOUT,
     REF_NAME,
     SUBJECT,
     attachment_blob,
     attachment_bytes,
-    index_bytes,
     manifest_bytes,
     manifest_descriptor,
     parse_manifest,
     subject_of,
 )
 from imprimatur.storage.model import Manifest, SealedFile
+from imprimatur.storage.objects import ObjectBlobs, ObjectIndex, ObjectPlace
 from imprimatur.storage.staging import Staging, staged, sweep
-
-_INDEX = "index.json"
-_LOCK = ".lock"
 
 
 class SealedStore:
-    """Write-once bytes below ``root``. Any number of processes may use one store at the same time.
+    """Write-once bytes below ``root``, or on object storage at the address ``objects`` (``s3://bucket/sealed``), with
+    ``root`` for what is unfinished. Any number of processes may use one store at the same time.
 
-    A blob appears by a rename after its bytes are on the disk, and a manifest after its blobs; so a crash at any moment
+    A blob appears whole after its bytes are on the disk, and a manifest after its blobs; so a crash at any moment
     leaves nothing half sealed, only unfinished files that the next sealing sweeps away.
     """
 
-    def __init__(self, root: Path, *, read_only: bool = False) -> None:
+    def __init__(self, root: Path, *, objects: str = "", read_only: bool = False) -> None:
         self.root = root
         self._incoming = root / ".incoming"
         self._staging = root / ".staging"
-        self._blobs = Blobs(root / "blobs" / "sha256", self._incoming)
+        self._blobs: Blobs
+        self._index: Index
+        if objects:
+            place = ObjectPlace(objects)
+            self._blobs, self._index = ObjectBlobs(place, self._incoming), ObjectIndex(place)
+        else:
+            blobs = root / "blobs" / "sha256"
+            self._blobs, self._index = DiskBlobs(blobs, self._incoming), DiskIndex(root, self._incoming)
         if not read_only:
-            self._prepare()
+            self._prepare(() if objects else (root / "blobs" / "sha256",))
 
     def put_blob(self, data: bytes) -> Digest:
         """Store ``data`` once, and return its digest."""
@@ -69,11 +70,17 @@ class SealedStore:
         return self._blobs.read(digest)
 
     def blob_path(self, digest: Digest) -> Path:
-        """Where the blob is on disk; not verified. Raises NotFound ``no-such-blob``."""
-        path = self._blobs.path(digest)
-        if not path.is_file():
-            raise NotFound("no-such-blob", f"The sealed store holds no {digest}")
-        return path
+        """Where the blob is on local disk; not verified. Raises NotFound ``no-such-blob``."""
+        if not isinstance(self._blobs, DiskBlobs) or not self._blobs.has(digest):
+            raise no_such_blob(digest)
+        return self._blobs.path(digest)
+
+    def stream(self, digest: Digest) -> Iterator[bytes]:
+        """The blob's bytes in chunks, the last of them only once all are found to be what was sealed.
+
+        Raises NotFound ``no-such-blob`` at once, Tampered ``blob-changed`` in place of the last chunk.
+        """
+        return self._blobs.chunks(digest)
 
     @contextmanager
     def stage(self, folder: Path) -> Iterator[Staging]:
@@ -100,27 +107,29 @@ class SealedStore:
 
     def manifests(self) -> list[Digest]:
         """Digests of all sealed folders, in the order of sealing."""
-        return [entry["digest"] for entry in self._entries() if subject_of(entry) is None]
+        return [entry["digest"] for entry in self._index.entries() if subject_of(entry) is None]
 
     def attach(self, subject: Digest, artifact_type: str, data: bytes) -> None:
         """Store ``data`` as something that is said of the sealed folder ``subject``, such as its signature.
 
         Raises NotFound ``no-such-blob`` where nothing of that digest is sealed here.
         """
-        entry = next((one for one in self._entries() if one["digest"] == subject and subject_of(one) is None), None)
+        entry = next(
+            (one for one in self._index.entries() if one["digest"] == subject and subject_of(one) is None), None
+        )
         if entry is None:
             raise NotFound("no-such-blob", f"The sealed store holds no manifest {subject}")
         with writing(), storing(self.root):
             blob = self._blobs.add(data)
             manifest = attachment_bytes(entry, artifact_type, blob, len(data))
             digest = self._blobs.add(manifest)
-            self._index(manifest_descriptor(digest, len(manifest), artifact_type, **{SUBJECT: subject}))
+            self._index.add(manifest_descriptor(digest, len(manifest), artifact_type, **{SUBJECT: subject}))
 
     def attached(self, subject: Digest, artifact_type: str) -> tuple[bytes, ...]:
         """Everything of that type that is attached to a sealed folder, verified, in the order of attaching."""
         found = [
             entry["digest"]
-            for entry in self._entries()
+            for entry in self._index.entries()
             if subject_of(entry) == subject and entry["artifactType"] == artifact_type
         ]
         return tuple(self._blobs.read(attachment_blob(digest, self._blobs.read(digest))) for digest in found)
@@ -158,10 +167,9 @@ class SealedStore:
             raise BadInput("folder-not-empty", f"{target.name!r} has files in it (expected a new or empty folder)")
         exported = SealedStore(target)
         for file in manifest.files:
-            if exported.put_blob_file(self.blob_path(file.digest)) != file.digest:
-                raise _changed(file)
+            exported._take(self._blobs, file)
         exported.enter(manifest.artifact_type, manifest.files, tag=tag)
-        for entry in self._entries():
+        for entry in self._index.entries():
             if subject_of(entry) == digest:
                 blob = attachment_blob(entry["digest"], self._blobs.read(entry["digest"]))
                 exported.attach(digest, entry["artifactType"], self._blobs.read(blob))
@@ -187,8 +195,9 @@ class SealedStore:
         now = time.time() if now is None else now
         with writing(), collecting(self.root):
             blobs = self._blobs.all()
-            old = {digest for digest, path in blobs.items() if older([path], now, age)}
-            entries = self._entries()
+            limit = now - age.total_seconds()
+            old = {digest for digest, stored in blobs.items() if stored.touched_at < limit}
+            entries = self._index.entries()
             lost = tuple(digest for digest in self.manifests() if digest in old and digest not in referred)
             needed = set(referred) | {digest_of_bytes(EMPTY_CONFIG)}
             for entry in entries:
@@ -196,7 +205,7 @@ class SealedStore:
                     needed |= self._needed_by(entry)
             unneeded = tuple(sorted(old - needed))
             leftovers = older(list(self._incoming.iterdir()), now, age)
-            size = sum(path.stat().st_size for path in (*(blobs[digest] for digest in unneeded), *leftovers))
+            size = sum(blobs[digest].size for digest in unneeded) + sum(path.stat().st_size for path in leftovers)
             garbage = Garbage(lost, unneeded, len(leftovers), size)
             if remove:
                 self._remove(garbage, leftovers)
@@ -210,10 +219,7 @@ class SealedStore:
 
     def _remove(self, garbage: Garbage, leftovers: Iterable[Path]) -> None:
         if garbage.manifests:
-            with self._index_locked():
-                gone = garbage.manifests
-                kept = [entry for entry in self._entries() if (subject_of(entry) or entry["digest"]) not in gone]
-                self._replace(self.root / _INDEX, index_bytes(kept))
+            self._index.keep(lambda entry: (subject_of(entry) or entry["digest"]) not in garbage.manifests)
         for digest in garbage.blobs:
             self._blobs.remove(digest)
         for file in leftovers:
@@ -222,58 +228,32 @@ class SealedStore:
 
     def _enter(self, artifact_type: str, files: tuple[SealedFile, ...], **annotations: str) -> Manifest:
         for file in files:
-            self.blob_path(file.digest)
+            if not self._blobs.has(file.digest):
+                raise no_such_blob(file.digest)
         data = manifest_bytes(artifact_type, files)
         self._blobs.add(EMPTY_CONFIG)
         digest = self._blobs.add(data)
-        self._index(manifest_descriptor(digest, len(data), artifact_type, **annotations))
+        self._index.add(manifest_descriptor(digest, len(data), artifact_type, **annotations))
         return parse_manifest(digest, data)
 
     def tidy(self) -> None:
         """Remove the empty folders for unfinished files, so that only the layout stands there."""
         for folder in (self._incoming, self._staging):
             folder.rmdir()
-        for lock in (_LOCK, COLLECTING):
+        for lock in (LOCK, COLLECTING):
             (self.root / lock).unlink(missing_ok=True)
 
-    def _prepare(self) -> None:
+    def _prepare(self, folders: Iterable[Path]) -> None:
         with writing():
-            for folder in (self._blobs.path("sha256:" + "0" * 64).parent, self._incoming, self._staging):
+            for folder in (*folders, self._incoming, self._staging):
                 folder.mkdir(parents=True, exist_ok=True)
-            for name, content in (("oci-layout", LAYOUT), (_INDEX, index_bytes([]))):
-                if not (self.root / name).exists():
-                    self._replace(self.root / name, content, only_new=True)
+            self._index.prepare()
 
-    def _index(self, descriptor: dict[str, Any]) -> None:
-        with self._index_locked():
-            entries = self._entries()
-            if descriptor not in entries:
-                self._replace(self.root / _INDEX, index_bytes([*entries, descriptor]))
-
-    @contextmanager
-    def _index_locked(self) -> Iterator[None]:
-        with writing(), (self.root / _LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _entries(self) -> list[Any]:
-        entries: list[Any] = json.loads((self.root / _INDEX).read_bytes())["manifests"]
-        return entries
-
-    def _replace(self, path: Path, content: bytes, *, only_new: bool = False) -> None:
-        temporary = self._incoming / uuid.uuid4().hex
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(content)
-                settle(stream)
-            if only_new:
-                with suppress(FileExistsError):  # another process was first, and may have written more since
-                    os.link(temporary, path)
-            else:
-                os.replace(temporary, path)
-            sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    def _take(self, source: Blobs, file: SealedFile) -> None:
+        """Store a file of another store's, verified."""
+        with source.open(file.digest) as stream, storing(self.root):
+            if self._blobs.add_stream(stream) != file.digest:
+                raise _changed(file)
 
     def _intact(self, file: SealedFile) -> bool:
         found = self._blobs.digest(file.digest)

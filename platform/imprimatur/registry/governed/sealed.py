@@ -6,9 +6,7 @@ the proxy's paths below `sealed/` are answered here, from the sealed store, for 
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import parse_qs
@@ -16,8 +14,8 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from imprimatur.core.digests import Digest
-from imprimatur.core.errors import NotFound, Refused, Tampered
-from imprimatur.storage.model import Manifest, SealedFile
+from imprimatur.core.errors import NotFound, Refused
+from imprimatur.storage.model import Manifest
 from imprimatur.storage.service import SealedStore
 
 _PROXY = "mlflow-artifacts:/"
@@ -25,7 +23,6 @@ _PLACE = re.compile(r"sealed/sha256/([0-9a-f]{64})(?:/(.*))?")
 _RESERVED = re.compile(r"sealed(?:/.*)?", re.IGNORECASE)
 _ARTIFACTS = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts(?:/(.*))?")
 _OF_VERSION = "/model-versions/get-artifact"
-_CHUNK = 1 << 20
 
 
 def download_uri(digest: Digest) -> str:
@@ -93,7 +90,7 @@ def answer(store: SealedStore, method: str, place: str, *, lists: bool) -> Respo
     if file is None:
         raise _no_such(place)
     headers = {"content-length": str(file.size)}
-    body = _verified(store, file) if method == "GET" else iter(())
+    body = store.stream(file.digest) if method == "GET" else iter(())
     return StreamingResponse(body, media_type="application/octet-stream", headers=headers)
 
 
@@ -108,20 +105,6 @@ def _listing(manifest: Manifest, folder: str) -> list[dict[str, object]]:
         entry: dict[str, object] = {"path": parts[depth], "is_dir": not whole}
         found[parts[depth]] = {**entry, "file_size": file.size} if whole else entry
     return [found[name] for name in sorted(found)]
-
-
-def _verified(store: SealedStore, file: SealedFile) -> Iterator[bytes]:
-    """The file's bytes; the last of them only once all are found to be what was sealed."""
-    running, held = hashlib.sha256(), b""
-    with store.blob_path(file.digest).open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            running.update(chunk)
-            if held:
-                yield held
-            held = chunk
-    if f"sha256:{running.hexdigest()}" != file.digest:
-        raise Tampered("file-changed", f"{file.path!r} is not what was sealed (expected {file.digest})", file=file.path)
-    yield held
 
 
 def _no_such(place: str) -> NotFound:
