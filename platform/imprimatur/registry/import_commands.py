@@ -96,7 +96,8 @@ def _print(tally: Tally) -> None:
     counts = Counter(version.outcome for version in tally.versions)
     runs = f"{tally.runs_imported} imported, {tally.runs_known} already there"
     versions = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
-    out.print(f"{tally.experiments} experiments; runs: {runs}; versions: {versions or 'none'}", highlight=False)
+    said = f"{tally.experiments} experiments; runs: {runs}; versions: {versions or 'none'}"
+    out.print(said, highlight=False, soft_wrap=True)
     noted = [version for version in tally.versions if version.code or version.left_out]
     if noted:
         print_table("Versions to look at", ("version", "imported as", "outcome", "why"), [_line(v) for v in noted])

@@ -143,7 +143,7 @@ def _add_imports(routes: APIRouter, registry: Registry) -> None:
     @routes.post("/imports/runs/known", dependencies=[_may_register])
     def known_runs(body: KnownRuns) -> Mapping[str, Any]:
         """Our runs of those that were imported."""
-        return {"runs": registry.imported_runs(body.source, body.runs)}
+        return {"runs": {run: vars(found) for run, found in registry.imported_runs(body.source, body.runs).items()}}
 
     @routes.post("/imports/versions/known", dependencies=[_may_register])
     def known_versions(body: KnownVersions) -> Mapping[str, Any]:

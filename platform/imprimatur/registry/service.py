@@ -16,7 +16,7 @@ from imprimatur.costs.model import Kind
 from imprimatur.costs.service import Ledger
 from imprimatur.registry import store
 from imprimatur.registry.adapter import sealable
-from imprimatur.registry.importing.model import ImportedVersion, KnownVersion, VersionKey, mark_of
+from imprimatur.registry.importing.model import ImportedVersion, KnownRun, KnownVersion, VersionKey, mark_of
 from imprimatur.registry.layout import PIPELINE_TYPE
 from imprimatur.registry.model import Lineage, Submission, Use, Version, incomplete_use
 from imprimatur.registry.sources import artifact_folder
@@ -112,7 +112,7 @@ class Registry:
             unit.hold_still()
             known = store.imported_runs(unit.session, source, [source_run])
             if source_run in known:
-                return known[source_run]
+                return known[source_run].run
             if not store.run_exists(unit.session, run_id):
                 raise NotFound("no-such-run", f"There is no run {run_id!r} here (expected one that is not deleted)")
             store.put_imported_run(
@@ -161,7 +161,7 @@ class Registry:
             )
             return KnownVersion(model, version, row.manifest_digest is not None, mark)
 
-    def imported_runs(self, source: str, runs: Sequence[str]) -> Mapping[str, str]:
+    def imported_runs(self, source: str, runs: Sequence[str]) -> Mapping[str, KnownRun]:
         """Our living runs of those of ``source`` that were imported."""
         with self.log.database.reading() as session:
             return store.imported_runs(session, source, runs)

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, column, delete, insert, select, ta
 from sqlalchemy.orm import Session
 
 from imprimatur.core.digests import Digest, new_id
-from imprimatur.registry.importing.model import ImportedVersion, KnownVersion, Mark, VersionKey
+from imprimatur.registry.importing.model import ImportedVersion, KnownRun, KnownVersion, Mark, VersionKey
 from imprimatur.registry.model import Submission, Use, Version
 from imprimatur.registry.tables import HoldRow, ImportedRunRow, ImportedVersionRow, SubmissionRow, VersionRow
 
@@ -33,7 +33,7 @@ _VERSIONS = table(
 )
 _ALIASES = table("registered_model_aliases", column("workspace"), column("name"), column("alias"), column("version"))
 _LOGGED = table("logged_models", column("model_id"), column("artifact_location"), column("source_run_id"))
-_RUNS = table("runs", column("run_uuid"), column("lifecycle_stage"))
+_RUNS = table("runs", column("run_uuid"), column("lifecycle_stage"), column("status"))
 
 
 @dataclass(frozen=True)
@@ -225,10 +225,10 @@ def run_exists(session: Session, run_id: str) -> bool:
     return session.execute(living).first() is not None
 
 
-def imported_runs(session: Session, source: str, runs: Sequence[str]) -> Mapping[str, str]:
+def imported_runs(session: Session, source: str, runs: Sequence[str]) -> Mapping[str, KnownRun]:
     """Our living runs of those of ``source`` that were taken over."""
     found = session.execute(
-        select(ImportedRunRow.source_run, ImportedRunRow.run_id)
+        select(ImportedRunRow.source_run, ImportedRunRow.run_id, _RUNS.c.status)
         .join(_RUNS, _RUNS.c.run_uuid == ImportedRunRow.run_id)
         .where(
             ImportedRunRow.source == source,
@@ -236,7 +236,7 @@ def imported_runs(session: Session, source: str, runs: Sequence[str]) -> Mapping
             _RUNS.c.lifecycle_stage == "active",
         )
     )
-    return {row.source_run: row.run_id for row in found}
+    return {row.source_run: KnownRun(row.run_id, row.status != "RUNNING") for row in found}
 
 
 def put_imported_run(session: Session, *, source: str, source_run: str, run_id: str, by: str, at: datetime) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
+from requests import HTTPError
 
 from imprimatur.core.errors import Fault, ImprimaturError, NotFound, Refused
 from imprimatur.registry import environment
@@ -59,7 +60,9 @@ class Connection:
                 return question(self._client)
             except MlflowException as error:
                 raise self._told(error) from error
-            except OSError as error:  # what requests raises, too
+            except HTTPError as error:  # an artifact's answer, which MLflow passes on as it is
+                raise Refused("mlflow-refused", f"The {self.name} refused: {error}") from error
+            except OSError as error:  # among them what requests raises where nobody answers
                 raise self._silent(error) from error
 
     def pages(self, search: Callable[[MlflowClient, str | None], Page[Entry]]) -> Iterator[Page[Entry]]:

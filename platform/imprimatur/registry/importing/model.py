@@ -89,6 +89,14 @@ class ImportedVersion:
 
 
 @dataclass(frozen=True)
+class KnownRun:
+    """A run of ours that an earlier import made; one that has not ended may be a crash's, or goes on in the source."""
+
+    run: str
+    ended: bool
+
+
+@dataclass(frozen=True)
 class KnownVersion:
     """A version of ours that an earlier import made."""
 
@@ -142,9 +150,10 @@ class SourceModel:
 
 @dataclass(frozen=True)
 class SourceVersion:
-    """A version of the source; ``run_id`` is empty where it came from no run."""
+    """A version of the source, and where its files are; ``run_id`` is empty where it came from no run."""
 
     key: VersionKey
+    location: str
     run_id: str
     stage: str
     description: str
@@ -161,7 +170,7 @@ class Outcome(StrEnum):
 
     IMPORTED = "imported"
     ALREADY_THERE = "already there"
-    UNSEALABLE = "imported, can't be sealed"
+    UNSEALABLE = "imported but can't be sealed"
     FAILED = "failed"
 
 

@@ -90,10 +90,7 @@ class Source:
         Raises Refused ``local-artifacts`` where a server names files of this machine, ``no-artifacts`` where there are
         none; Fault ``artifacts-unreadable``.
         """
-        asked = self._connection.ask(
-            lambda client: client.get_model_version_download_uri(version.key.model, str(version.key.version))
-        )
-        location = self._location(asked)
+        location = self._location_of(version)
         if self._address.is_server and urlsplit(location).scheme in ("", "file"):
             raise Refused(
                 "local-artifacts",
@@ -110,6 +107,15 @@ class Source:
             ) from error
         if not any(path.is_file() for path in folder.rglob("*")):
             raise Refused("no-artifacts", f"{version.label} has no files at {location[:200]!r} (expected a folder)")
+
+    def _location_of(self, version: SourceVersion) -> str:
+        """Where a version's files are. MLflow is asked last: its client fetches the whole model for each answer."""
+        try:
+            if version.location:
+                return self._location(version.location)
+        except NotFound:  # the run or logged model is gone; the registry may remember where its files were
+            pass
+        return self._location(self._model_location(version.label))
 
     def _location(self, uri: str) -> str:
         """Where the files are: ``runs:/`` and ``models:/`` followed here, as MLflow's own way asks another server."""
@@ -148,7 +154,8 @@ class Source:
     def _version(self, entry: ModelVersion) -> SourceVersion:
         key = VersionKey(self.name, entry.name, int(entry.version), int(entry.creation_timestamp or 0))
         tags = {str(name): str(value) for name, value in entry.tags.items()}
-        return SourceVersion(key, entry.run_id or "", entry.current_stage or "None", entry.description or "", tags)
+        stage = entry.current_stage or "None"
+        return SourceVersion(key, entry.source or "", entry.run_id or "", stage, entry.description or "", tags)
 
 
 def quoted(text: str) -> str:

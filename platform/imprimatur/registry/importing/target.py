@@ -17,6 +17,7 @@ from imprimatur.core.errors import BadInput, Conflict, NotFound, Refused
 from imprimatur.registry.governed import law
 from imprimatur.registry.importing.connection import PAGE, Connection
 from imprimatur.registry.importing.model import (
+    KnownRun,
     KnownVersion,
     Mark,
     SourceExperiment,
@@ -46,10 +47,10 @@ class Target:
         with self._connection.presenting():
             _require_no_login_file()
 
-    def known_runs(self, runs: Iterable[str]) -> dict[str, str]:
+    def known_runs(self, runs: Iterable[str]) -> dict[str, KnownRun]:
         """Our runs of those of the source that were taken over before."""
         answer = self._api.post("/imports/runs/known", {"source": self._source, "runs": sorted(set(runs))})
-        return dict(answer["runs"])
+        return {run: KnownRun(**found) for run, found in answer["runs"].items()}
 
     def known_versions(self, keys: Iterable[VersionKey]) -> dict[str, KnownVersion]:
         """Our versions of those that were taken over before, by the digest of their keys."""
@@ -87,7 +88,8 @@ class Target:
         """Log the params and tags; a second time changes nothing."""
         tags = _unreserved(run.tags)
         if _PARENT in tags:
-            tags |= {_PARENT: self.known_runs([tags[_PARENT]]).get(tags[_PARENT], "")}
+            parent = self.known_runs([tags[_PARENT]]).get(tags[_PARENT])
+            tags |= {_PARENT: parent.run if parent else ""}
         params = [Param(name, value) for name, value in run.params.items()]
         marks = [RunTag(name, value) for name, value in tags.items() if value or name != _PARENT]
         for few in _batches(params, _FEW):

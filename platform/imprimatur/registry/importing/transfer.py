@@ -15,6 +15,7 @@ from imprimatur.registry.governed import law
 from imprimatur.registry.importing.model import (
     APPROVED_ALIASES,
     Failure,
+    KnownRun,
     KnownVersion,
     Outcome,
     SourceExperiment,
@@ -62,6 +63,7 @@ class Transfer:
     plan: Plan
     advance: Callable[[str], None]
     tally: Tally = field(default_factory=Tally)
+    _seen: dict[str, str] = field(default_factory=dict)  # what it looked at and may meet again
 
     def run(self) -> Tally:
         """Take everything that the plan names. Raises Fault where source or server stop answering."""
@@ -85,22 +87,28 @@ class Transfer:
                     self._take_run(place, run, known)
                 self.advance("runs")
 
-    def _take_run(self, experiment: str, run: SourceRun, known: Mapping[str, str]) -> str:
+    def _take_run(self, experiment: str, run: SourceRun, known: Mapping[str, KnownRun]) -> str:
         """Our run of the source's. It is recorded before it is ended, so that a crash leaves it to be found."""
-        unfinished = self.target.unfinished_runs(experiment)
-        if run.id in known and run.id not in unfinished:
+        there = known.get(run.id)
+        if there is not None and there.ended:
             self.tally.runs_known += 1
-            return known[run.id]
-        made = unfinished.get(run.id) or self.target.begin_run(experiment, run)
+            return there.run
+        made = there.run if there else self.target.unfinished_runs(experiment).get(run.id)
+        made = made or self.target.begin_run(experiment, run)
         self.target.fill_run(made, run)
         for metric in run.metrics:
             self.target.log_history(made, self.source.history(run.id, metric))
         first = self.target.record_run(made, run)
         if first == made:
             self.target.end_run(made, run)
-            self.tally.runs_imported += 1
         else:
             self.target.discard_run(made)
+        if there is not None or first != made:
+            self.tally.runs_known += 1
+        else:
+            self.tally.runs_imported += 1
+        if run.ended_at is None:
+            self._seen[run.id] = first
         return first
 
     def _take_model(self, model: SourceModel) -> None:
@@ -118,7 +126,7 @@ class Transfer:
         model: SourceModel,
         version: SourceVersion,
         known: KnownVersion | None,
-        runs: dict[str, str],
+        runs: Mapping[str, KnownRun],
         aliases: Mapping[str, int],
     ) -> VersionReport:
         try:
@@ -137,7 +145,7 @@ class Transfer:
         return _judged(report, self._seal(known), sealed=True)
 
     def _take_version(
-        self, model: SourceModel, version: SourceVersion, runs: dict[str, str], aliases: Mapping[str, int]
+        self, model: SourceModel, version: SourceVersion, runs: Mapping[str, KnownRun], aliases: Mapping[str, int]
     ) -> VersionReport:
         run = self._run_of(version, runs)
         held = model.aliases_of(version.key.version)
@@ -166,15 +174,17 @@ class Transfer:
         self.target.upload(run, folder, version.key)
         return self.target.create_version(version, run, place)
 
-    def _run_of(self, version: SourceVersion, runs: dict[str, str]) -> str:
+    def _run_of(self, version: SourceVersion, runs: Mapping[str, KnownRun]) -> str:
         """Our run of the version's; one made for it alone where the source has none any more."""
-        if version.run_id in runs:
-            return runs[version.run_id]
+        there = runs.get(version.run_id)
+        if there is not None and there.ended:
+            return there.run
+        if version.run_id in self._seen:
+            return self._seen[version.run_id]
         experiment, run = self._source_run(version)
         place = self.target.experiment(experiment)
-        known = self.target.known_runs([run.id])
-        runs[run.id] = self._take_run(place, run, known)
-        return runs[run.id]
+        self._seen[run.id] = self._take_run(place, run, self.target.known_runs([run.id]))
+        return self._seen[run.id]
 
     def _source_run(self, version: SourceVersion) -> tuple[SourceExperiment, SourceRun]:
         try:
