@@ -47,7 +47,7 @@ class RegistryServer:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "IMPRIMATUR_SERVER": self.address,
             "IMPRIMATUR_TOKEN": token,
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
         }
 
     def run(self, script: str, *arguments: str, person: str = "ana") -> Any:
@@ -120,7 +120,8 @@ def main() -> None:
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     print(json.dumps({"address": address, "tokens": tokens}), flush=True)
     guarded = LoginMiddleware(app, accounts, settings.allowed_hosts)
-    server = uvicorn.Server(uvicorn.Config(guarded, log_level="info"))
+    # access lines go to standard output, which nobody reads after the first line: a full pipe would stop the server
+    server = uvicorn.Server(uvicorn.Config(guarded, log_level="info", access_log=False))
     server.run(sockets=[listening])
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "keys": "api.key_commands",
     "access": "access.commands",
     "model": "registry.commands",
+    "mlflow": "registry.import_commands",
     "dataset": "datasets.commands",
     "weights": "evaluation.weights_commands",
     "evaluate": "evaluation.commands",

@@ -72,11 +72,17 @@ def sealable(folder: Path, store: SealedStore) -> Sealable:
 
     Raises what ``admit``, or ``admit_adapter`` and ``require_sealed_base``, raise.
     """
-    if not _holds_adapter(folder):
+    if not holds_adapter(folder):
         return Sealable(PIPELINE_TYPE, admit(folder).lineage)
     adapter = admit_adapter(folder)
     require_sealed_base(store, adapter.base)
     return Sealable(ADAPTER_TYPE, adapter.lineage)
+
+
+def holds_adapter(folder: Path) -> bool:
+    """Whether an MLmodel file says that the folder is an adapter. Raises BadInput ``bad-mlmodel``."""
+    path = folder / MLMODEL
+    return path.is_file() and not path.is_symlink() and adapter_flavor(folder) is not None
 
 
 def admit_adapter(folder: Path) -> AdmittedAdapter:
@@ -119,11 +125,6 @@ def require_sealed_base(store: SealedStore, base: Digest) -> None:
     kind = store.manifest(base).artifact_type
     if kind != PIPELINE_TYPE:
         raise _unsealed(f"has the base {base}, which is sealed as {kind}")
-
-
-def _holds_adapter(folder: Path) -> bool:
-    path = folder / MLMODEL
-    return path.is_file() and not path.is_symlink() and adapter_flavor(folder) is not None
 
 
 def _chosen(folder: Path, flavor: Mapping[str, Any]) -> str:

@@ -87,6 +87,8 @@ def show(label: Label, as_json: AsJson = False) -> None:
         ("datasets", "\n".join(f"{d['name']} ({d['licence']})" for d in lineage["datasets"]) or "unknown"),
         ("submitted for", submission["use"]["purpose"] if submission else "nothing yet"),
     ]
+    if found["imported"]:
+        rows.append(("imported", _origin(found["imported"])))
     print_table(label, ("", ""), rows)
     _print_missing(found)
 
@@ -233,6 +235,13 @@ def _line(version: dict[str, Any]) -> tuple[str, ...]:
         version["team"],
         version["registered_at"],
     )
+
+
+def _origin(imported: dict[str, Any]) -> str:
+    held = [f"alias {alias}" for alias in imported["aliases"]]
+    held += [f"stage {imported['stage']}"] if imported["stage"] not in ("", "None") else []
+    past = f"{imported['mark']} ({', '.join(held)})" if held else imported["mark"]
+    return f"{past}\nas {imported['model']}/{imported['version']} of {imported['source']}, by {imported['imported_by']}"
 
 
 def _print_missing(version: dict[str, Any]) -> None:

@@ -7,10 +7,19 @@ this module first, so that nothing of theirs calls home. Their server's configur
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from imprimatur.core.settings import Settings
 
 REGISTRY_SCHEME = "imprimatur-registry"
+_CREDENTIALS = (
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_AUTH",
+    "MLFLOW_TRACKING_AWS_SIGV4",
+)
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -47,3 +56,35 @@ def configure_client(server: str, token: str) -> None:
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # that is where our documents go
         }
     )
+
+
+def configure_import() -> None:
+    """Keep MLflow's bars and addresses out of what an import prints."""
+    os.environ.update(
+        {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    )
+
+
+def credentials() -> dict[str, str]:
+    """What this process's MLflow client presents, as the user's environment has it."""
+    return {name: os.environ[name] for name in _CREDENTIALS if name in os.environ}
+
+
+@contextmanager
+def presenting(shown: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block MLflow's clients present these credentials and no others.
+
+    Two servers in one process need this: MLflow would show the one's token to the other.
+    """
+    before = credentials()
+    _show(shown)
+    try:
+        yield
+    finally:
+        _show(before)
+
+
+def _show(shown: Mapping[str, str]) -> None:
+    for name in _CREDENTIALS:
+        os.environ.pop(name, None)
+    os.environ.update(shown)

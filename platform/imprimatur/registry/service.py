@@ -1,8 +1,8 @@
-"""The registry's use cases: register, seal, submit, verify."""
+"""The registry's use cases: register, seal, submit, verify, and remember what was imported."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from imprimatur.costs.model import Kind
 from imprimatur.costs.service import Ledger
 from imprimatur.registry import store
 from imprimatur.registry.adapter import sealable
+from imprimatur.registry.importing.model import ImportedVersion, KnownRun, KnownVersion, VersionKey, mark_of
 from imprimatur.registry.layout import PIPELINE_TYPE
 from imprimatur.registry.model import Lineage, Submission, Use, Version, incomplete_use
 from imprimatur.registry.provenance import BUNDLE_TYPE, ModelSigner
@@ -115,6 +116,80 @@ class Registry:
                 use=use.digest,
             )
             return made
+
+    def record_imported_run(self, actor: Principal, source: str, source_run: str, run_id: str) -> str:
+        """Our run of the source's: ``run_id``, or the one that an import was first with and that still lives.
+
+        Raises NotFound ``no-such-run``.
+        """
+        with self.log.unit_of_work(actor.name, "run.import", f"run:{run_id}") as unit:
+            actor.require(Action.REGISTER)
+            unit.hold_still()
+            known = store.imported_runs(unit.session, source, [source_run])
+            if source_run in known:
+                return known[source_run].run
+            if not store.run_exists(unit.session, run_id):
+                raise NotFound("no-such-run", f"There is no run {run_id!r} here (expected one that is not deleted)")
+            store.put_imported_run(
+                unit.session, source=source, source_run=source_run, run_id=run_id, by=actor.name, at=self.log.clock()
+            )
+            unit.record("run.imported", source=source, source_run=source_run)
+        return run_id
+
+    def record_imported_version(
+        self,
+        actor: Principal,
+        model: str,
+        version: int,
+        key: VersionKey,
+        *,
+        stage: str,
+        aliases: Sequence[str],
+        approved_aliases: Sequence[str],
+    ) -> KnownVersion:
+        """Write down where a version came from and what it was there, once and for good.
+
+        The answer is that version, or the one that an import was first with and that still lives. What is written is
+        about the past; no rule reads it. Raises Refused ``not-imported`` where the version's files are not where an
+        import puts those of ``key``; NotFound.
+        """
+        with self.log.unit_of_work(actor.name, "version.import", f"{model}/{version}") as unit:
+            actor.require(Action.REGISTER)
+            unit.hold_still()
+            known = store.imported_versions(unit.session, [key.digest]).get(key.digest)
+            if known is not None:
+                return known
+            row = self._row(unit.session, model, version)
+            if not row.source.endswith(f"/artifacts/{key.folder}"):
+                raise _not_imported(row, key)
+            held, mark = tuple(sorted(set(aliases))), mark_of(stage, aliases, approved_aliases)
+            imported = ImportedVersion(key, row.id, stage, held, mark, actor.name, self.log.clock())
+            store.put_imported_version(unit.session, imported)
+            unit.record(
+                "version.imported",
+                version_id=row.id,
+                origin=key.document(),
+                stage=stage,
+                aliases=list(held),
+                approved_aliases=sorted(set(approved_aliases)),
+                mark=mark.value,
+            )
+            return KnownVersion(model, version, row.manifest_digest is not None, mark)
+
+    def imported_runs(self, source: str, runs: Sequence[str]) -> Mapping[str, KnownRun]:
+        """Our living runs of those of ``source`` that were imported."""
+        with self.log.database.reading() as session:
+            return store.imported_runs(session, source, runs)
+
+    def imported_versions(self, keys: Sequence[str]) -> Mapping[str, KnownVersion]:
+        """Our living versions of those that were imported, by the digests of their keys."""
+        with self.log.database.reading() as session:
+            return store.imported_versions(session, keys)
+
+    def imported_version(self, version_id: str) -> ImportedVersion | None:
+        """Where a version came from and what it was there; None where it was not imported."""
+        with self.log.database.reading() as session:
+            return store.imported_version(session, version_id)
 
     def verify(self, model: str, version: int) -> tuple[str, ...]:
         """Paths of the sealed version whose stored bytes are not those that were sealed; empty where all is well.
@@ -268,3 +343,11 @@ def _no_such(session: Session, model: str, version: int) -> NotFound:
 
 def _not_sealed(model: str, version: int) -> Refused:
     return Refused("not-sealed", f"{model}/{version} is not sealed (expected sealed bytes); seal it first")
+
+
+def _not_imported(row: VersionRow, key: VersionKey) -> Refused:
+    return Refused(
+        "not-imported",
+        f"{row.model}/{row.version} has its files at {row.source!r} (expected an import's folder {key.folder!r}); "
+        "use `imprimatur mlflow import`",
+    )

@@ -6,7 +6,7 @@ write them without MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, Select, column, delete, func, insert, sele
 from sqlalchemy.orm import Session
 
 from imprimatur.core.digests import Digest, new_id
+from imprimatur.registry.importing.model import ImportedVersion, KnownRun, KnownVersion, Mark, VersionKey
 from imprimatur.registry.model import Submission, Use, Version
-from imprimatur.registry.tables import HoldRow, SubmissionRow, VersionRow
+from imprimatur.registry.tables import HoldRow, ImportedRunRow, ImportedVersionRow, SubmissionRow, VersionRow
 
 _WORKSPACE = "default"
 _DELETED = "Deleted_Internal"
@@ -32,6 +33,7 @@ _VERSIONS = table(
 )
 _ALIASES = table("registered_model_aliases", column("workspace"), column("name"), column("alias"), column("version"))
 _LOGGED = table("logged_models", column("model_id"), column("artifact_location"), column("source_run_id"))
+_RUNS = table("runs", column("run_uuid"), column("lifecycle_stage"), column("status"))
 
 
 @dataclass(frozen=True)
@@ -245,6 +247,86 @@ def submission(session: Session, submission_id: str) -> Submission | None:
     """The submission of that id."""
     row = session.get(SubmissionRow, submission_id)
     return None if row is None else _submission(row)
+
+
+def run_exists(session: Session, run_id: str) -> bool:
+    """Whether MLflow has the run, and it is not deleted."""
+    living = select(_RUNS.c.run_uuid).where(_RUNS.c.run_uuid == run_id, _RUNS.c.lifecycle_stage == "active")
+    return session.execute(living).first() is not None
+
+
+def imported_runs(session: Session, source: str, runs: Sequence[str]) -> Mapping[str, KnownRun]:
+    """Our living runs of those of ``source`` that were taken over."""
+    found = session.execute(
+        select(ImportedRunRow.source_run, ImportedRunRow.run_id, _RUNS.c.status)
+        .join(_RUNS, _RUNS.c.run_uuid == ImportedRunRow.run_id)
+        .where(
+            ImportedRunRow.source == source,
+            ImportedRunRow.source_run.in_(runs),
+            _RUNS.c.lifecycle_stage == "active",
+        )
+    )
+    return {row.source_run: KnownRun(row.run_id, row.status != "RUNNING") for row in found}
+
+
+def put_imported_run(session: Session, *, source: str, source_run: str, run_id: str, by: str, at: datetime) -> None:
+    """Remember which run of ours is the source's, instead of an earlier one that was deleted."""
+    session.merge(ImportedRunRow(source=source, source_run=source_run, run_id=run_id, imported_by=by, imported_at=at))
+    session.flush()
+
+
+def imported_versions(session: Session, keys: Sequence[str]) -> Mapping[str, KnownVersion]:
+    """Our living versions of those that were taken over, by the digests of their keys."""
+    found = session.execute(
+        select(
+            ImportedVersionRow.key,
+            ImportedVersionRow.mark,
+            VersionRow.model,
+            VersionRow.version,
+            VersionRow.manifest_digest,
+        )
+        .join(VersionRow, VersionRow.id == ImportedVersionRow.version_id)
+        .where(ImportedVersionRow.key.in_(keys), VersionRow.removed_at.is_(None))
+    )
+    return {
+        row.key: KnownVersion(row.model, row.version, row.manifest_digest is not None, Mark(row.mark)) for row in found
+    }
+
+
+def put_imported_version(session: Session, imported: ImportedVersion) -> None:
+    """Remember where a version came from, instead of an earlier import of the same that was deleted."""
+    session.merge(
+        ImportedVersionRow(
+            key=imported.key.digest,
+            source=imported.key.source,
+            source_model=imported.key.model,
+            source_version=imported.key.version,
+            source_created_at=imported.key.created_at,
+            version_id=imported.version_id,
+            stage=imported.stage,
+            aliases=list(imported.aliases),
+            mark=imported.mark.value,
+            imported_by=imported.imported_by,
+            imported_at=imported.imported_at,
+        )
+    )
+    session.flush()
+
+
+def imported_version(session: Session, version_id: str) -> ImportedVersion | None:
+    """Where a version came from; None where it was not imported."""
+    row = session.scalar(select(ImportedVersionRow).where(ImportedVersionRow.version_id == version_id))
+    if row is None:
+        return None
+    return ImportedVersion(
+        key=VersionKey(row.source, row.source_model, row.source_version, row.source_created_at),
+        version_id=row.version_id,
+        stage=row.stage,
+        aliases=tuple(row.aliases),
+        mark=Mark(row.mark),
+        imported_by=row.imported_by,
+        imported_at=row.imported_at,
+    )
 
 
 def version_of(row: VersionRow) -> Version:

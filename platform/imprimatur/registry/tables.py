@@ -1,11 +1,11 @@
-"""Tables of versions, submissions and holds, beside MLflow's own."""
+"""Tables of versions, submissions, holds and imports, beside MLflow's own."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imprimatur.core.database import Base, CanonicalJson, UtcTime
@@ -61,3 +61,36 @@ class HoldRow(Base):
     version_id: Mapped[str] = mapped_column(ForeignKey("imp_version.id"), primary_key=True)
     environment: Mapped[str] = mapped_column(String(64), primary_key=True)
     placed_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ImportedRunRow(Base):
+    """A run that was taken over from another MLflow, so that it is taken once."""
+
+    __tablename__ = "imp_imported_run"
+
+    source: Mapped[str] = mapped_column(String(512), primary_key=True)
+    source_run: Mapped[str] = mapped_column(String(128), primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(32))
+    imported_by: Mapped[str] = mapped_column(String(256))
+    imported_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ImportedVersionRow(Base):
+    """Where an imported version came from, and what it was there; nothing that a release could rest on.
+
+    ``key`` is the digest of the four columns after it, so that one version of a source comes in once.
+    """
+
+    __tablename__ = "imp_imported_version"
+
+    key: Mapped[str] = mapped_column(String(71), primary_key=True)
+    source: Mapped[str] = mapped_column(String(512))
+    source_model: Mapped[str] = mapped_column(String(256))
+    source_version: Mapped[int]
+    source_created_at: Mapped[int] = mapped_column(BigInteger)
+    version_id: Mapped[str] = mapped_column(ForeignKey("imp_version.id"), unique=True)
+    stage: Mapped[str] = mapped_column(String(64))
+    aliases: Mapped[Any] = mapped_column(CanonicalJson)
+    mark: Mapped[str] = mapped_column(String(64))
+    imported_by: Mapped[str] = mapped_column(String(256))
+    imported_at: Mapped[datetime] = mapped_column(UtcTime)
