@@ -391,7 +391,7 @@ def test_what_is_refused_is_not_tried_again_and_holds_nobody_up(registry: Regist
 def test_a_version_sealed_on_object_storage_is_verified_signed_and_loads(
     registry: Registry, ana: Principal, settings: Settings, tmp_path: Path
 ) -> None:
-    away = SealedStore(tmp_path / "local", objects=f"file://{tmp_path / 'objects'}")
+    away = SealedStore(tmp_path / "local", objects=f"memory://{tmp_path.name}/sealed")
     ledger = Ledger(registry.log.database, registry.log.clock, Rates(0.2, 2.5, "EUR"))
     signer = ModelSigner.at(settings.model_private)
     made = Registry(registry.log, away, ledger, settings.artifacts, signer)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import fsspec
 
 from imprimatur.core.digests import Digest, digest_of_json
+from imprimatur.core.errors import BadInput
 from imprimatur.storage.blobs import Blobs, Stored, name_of, no_such_blob, writing
 from imprimatur.storage.collection import SAFE_AGE
 from imprimatur.storage.index import INDEX, Entry, Index
@@ -30,11 +31,19 @@ _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
 
 
 class ObjectPlace:
-    """A prefix on object storage, as ``s3://bucket/sealed``."""
+    """A prefix on object storage, as ``s3://bucket/sealed``.
+
+    Raises BadInput ``bad-object-storage`` for a folder, whose files do not appear whole when they are written this way.
+    """
 
     def __init__(self, address: str) -> None:
-        options = {"auto_mkdir": True} if address.startswith(_LOCAL) else {}
-        files, prefix = fsspec.core.url_to_fs(address, **options)
+        if "://" not in address or address.startswith(_LOCAL):
+            raise BadInput(
+                "bad-object-storage",
+                f"{address!r} is no object storage (expected an address such as s3://bucket/sealed); for a folder, set "
+                "IMPRIMATUR_HOME and leave IMPRIMATUR_SEALED_OBJECTS empty",
+            )
+        files, prefix = fsspec.core.url_to_fs(address)
         self.files: Any = files
         self._prefix = prefix.rstrip("/")
 
@@ -115,8 +124,9 @@ class ObjectIndex(Index):
         self._known: dict[str, Entry] = {}  # an entry's object never changes
 
     def prepare(self) -> None:
-        """Write the layout's own file, and an empty index where there is none."""
-        self._place.put("oci-layout", LAYOUT)
+        """Write the layout's own file and an empty index where they are missing; who only reads writes nothing."""
+        if not self._place.files.exists(self._place.key("oci-layout")):
+            self._place.put("oci-layout", LAYOUT)
         if not self._place.files.exists(self._place.key(INDEX)):
             self._draw()
 
