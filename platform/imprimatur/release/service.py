@@ -21,6 +21,7 @@ from imprimatur.evaluation.service import Evaluations
 from imprimatur.policy.model import Verdict
 from imprimatur.policy.service import Policies
 from imprimatur.registry import store as registry_store
+from imprimatur.registry.adapter import sealed_base
 from imprimatur.registry.service import Registry
 from imprimatur.release import rules, store
 from imprimatur.release.bundle import BUNDLE_TYPE, Entry, payload
@@ -129,7 +130,7 @@ class Releases:
             actor.require(Action.PROMOTE)
             rules.require_environment(environment, self._environments)
             unit.hold_still()
-            decision = self._cleared(unit.session, standing_of(unit.session, model, version, environment))
+            decision = self._cleared(unit.session, self._standing(unit.session, model, version, environment))
             current = store.current(unit.session, model, environment)
             rules.require_expected(current, expected, model, environment)
             rules.require_new(current, decision)
@@ -148,7 +149,7 @@ class Releases:
             _require_reason(reason)
             unit.hold_still()
             target = self._release_before(unit.session, model, environment)
-            decision = self._cleared(unit.session, standing_of(unit.session, model, target.version, environment))
+            decision = self._cleared(unit.session, self._standing(unit.session, model, target.version, environment))
             current = store.current(unit.session, model, environment)
             release = self._install(unit, actor, decision, current, End.ROLLED_BACK.told(reason.strip()))
             unit.record(
@@ -160,7 +161,7 @@ class Releases:
         return release
 
     def revoke(self, actor: Principal, digest: Digest, reason: str) -> Revocation:
-        """Forbid a manifest for ever and end its releases, wherever they stand.
+        """Forbid a manifest for ever and end its releases, and those of adapters on it, wherever they stand.
 
         Raises BadInput ``bad-digest`` and ``reason-missing``, NotFound ``no-such-manifest``, Conflict
         ``already-revoked``.
@@ -172,7 +173,7 @@ class Releases:
             label = _require_revocable(unit.session, digest)
             revocation = Revocation(digest, reason.strip(), actor.name, self._log.clock())
             store.add_revocation(unit.session, revocation)
-            ended = store.active(unit.session, digest=digest)
+            ended = [one for one in store.active(unit.session) if digest in self._served(one.manifest_digest)]
             for release in ended:
                 self._take_down(unit.session, release, revocation)
             places: list[str] = [f"{release.label} in {release.environment}" for release in ended]
@@ -234,7 +235,7 @@ class Releases:
     def changes(self, decision: Decision) -> list[str]:
         """What changed since a decision so that it does not apply any more, in words; empty where it applies."""
         with self._log.database.reading() as session:
-            now = standing_of(session, decision.model, decision.version, decision.environment)
+            now = self._standing(session, decision.model, decision.version, decision.environment)
             return rules.changes(decision, now)
 
     def revocation(self, digest: Digest) -> Revocation | None:
@@ -259,7 +260,7 @@ class Releases:
 
     def _case(self, model: str, version: int, environment: str) -> Case:
         with self._log.database.reading() as session:
-            now = standing_of(session, model, version, environment)
+            now = self._standing(session, model, version, environment)
             current = store.current(session, model, environment)
             evaluation = require_evaluation(session, now.version)
             predecessor = None
@@ -278,6 +279,25 @@ class Releases:
         )
         return Case(environment, now.version, now.manifest, now.submission, evaluation, now.policy, facts)
 
+    def _standing(self, session: Session, model: str, version: int, environment: str) -> Standing:
+        """What is true of a version now. Raises what ``standing_of`` raises, ``revoked`` also for an adapter's base."""
+        now = standing_of(session, model, version, environment)
+        for base in self._served(now.manifest)[1:]:
+            rules.require_not_revoked(store.revocation(session, base), f"The base of {now.version.label}")
+        return now
+
+    def _served(self, digest: Digest) -> tuple[Digest, ...]:
+        """The manifests whose bytes are served where this one is: itself, and for an adapter its base.
+
+        An adapter whose base is sealed here no more counts as its own bytes: nothing can load it.
+        """
+        sealed = self._registry.sealed
+        try:
+            base = sealed_base(sealed, sealed.manifest(digest))
+        except Refused:
+            base = None
+        return (digest,) if base is None else (digest, base.digest)
+
     def _cleared(self, session: Session, now: Standing) -> Decision:
         """The decision by which the version may stand in the environment; else what forbids it is raised."""
         newest = store.newest_decision(session, now.version.id, now.environment)
@@ -290,7 +310,7 @@ class Releases:
     def _answer(
         self, session: Session, actor: Principal, decision: Decision, answer: Answer, reason: str, conditions: str
     ) -> Approval:
-        now = standing_of(session, decision.model, decision.version, decision.environment)
+        now = self._standing(session, decision.model, decision.version, decision.environment)
         rules.require_other_person(actor, now.authors | authors_of(session, decision), decision.label)
         rules.require_current(decision, now)
         known = store.approvals(session, decision.id)
