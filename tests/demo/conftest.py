@@ -21,7 +21,8 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
 def demo_fleet(demo_run: DemoRun) -> Iterator[Fleet]:
     """Server and gateway on the home that the demo left."""
     settings = Settings(home=demo_run.home, port=free_port(), gateway_port=free_port())
-    with Fleet(settings) as fleet:
+    with pytest.MonkeyPatch.context() as patch, Fleet(settings) as fleet:
+        patch.setenv("IMPRIMATUR_SEAL_SECONDS", "3600")  # what a test leaves unsealed stays so
         fleet.start_server()
         fleet.start_gateway().wait_for(f"{fleet.gateway_address}/readyz")
         yield fleet

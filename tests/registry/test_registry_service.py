@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from starlette.testclient import TestClient
 
 from imprimatur.access.model import Principal
+from imprimatur.api.app import build_app
 from imprimatur.api.sealing import seal_waiting
+from imprimatur.api.wiring import House
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Database
 from imprimatur.core.errors import BadInput, Forbidden, ImprimaturError, NotFound, Refused
@@ -29,6 +32,7 @@ from imprimatur.registry.provenance import ModelSigner, require_signed
 from imprimatur.registry.service import Registry
 from imprimatur.registry.sources import artifact_folder
 from imprimatur.storage.service import SealedStore
+from signed_bundles import wait_until
 
 _MODEL_ID = "m-" + "a" * 32
 _SOURCE = f"mlflow-artifacts:/1/models/{_MODEL_ID}/artifacts"
@@ -403,3 +407,16 @@ def test_a_version_sealed_on_object_storage_is_verified_signed_and_loads(
     require_signed(made.manifest("digits", 1), made.signatures("digits", 1), signer.key.with_suffix(".pub"))
     assert not settings.sealed.joinpath("blobs").exists() or not list((settings.sealed / "blobs" / "sha256").iterdir())
     assert type(load_sealed(away, sealed.manifest_digest, tmp_path / "copy")).__name__ == "StableDiffusionPipeline"
+
+
+def test_a_server_that_is_up_seals_what_waits(registry: Registry, ana: Principal, settings: Settings) -> None:
+    _recorded(registry, 1, _SOURCE, ana)
+    house = House.open(settings.model_copy(update={"seal_seconds": 0.05}))
+    try:
+        with TestClient(build_app(house), "http://localhost"):
+            wait_until(lambda: registry.version("digits", 1).manifest_digest)
+    finally:
+        house.close()
+
+    assert registry.verify("digits", 1) == ()
+    assert [(e.actor, e.action) for e in registry.log.recent(limit=1)] == [("imprimatur", "version.sealed")]
