@@ -96,10 +96,10 @@ class Home:
             registry.seal(self.ana, "digits", 1)
 
 
-@pytest.fixture
-def home(governed_url: str, settings: Settings, saved_once: Path, ana: Principal) -> Home:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.proof_only)])
+def home(request: pytest.FixtureRequest, settings: Settings, saved_once: Path, ana: Principal) -> Home:
     """A home where ``digits`` has no version yet, and a pipeline was logged."""
-    made = Home(settings, governed_url, ana)
+    made = Home(settings, str(request.getfixturevalue(f"governed_{request.param}_url")), ana)
     ModelSigner.at(settings.model_private)
     shutil.copytree(saved_once, settings.artifacts / f"1/models/{_MODEL_ID}/artifacts")
     with made.open() as (mlflow, _):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from imprimatur.audit.verification import verify
 from imprimatur.core.database import Database
+from imprimatur.core.settings import Settings
 from imprimatur.core.signing import KeyRing
 from killed import Step, die_after, die_at
 from long_forms import Count
@@ -63,14 +64,17 @@ def _require_agreement(stage: Stage) -> int | None:
     return standing
 
 
-@pytest.fixture
-def two(any_stage: Stage) -> Stage:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.proof_only)])
+def two(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Stage]:
     """Version 1 in production, version 2 allowed and approved."""
+    database = Database(request.getfixturevalue(f"governed_{request.param}_url"))
+    stage = Stage(settings, database).open()
     for number in (1, 2):
-        any_stage.ready(number)
-        any_stage.approved(number)
-    any_stage.releases.promote(ANA, "digits", 1, "production")
-    return any_stage
+        stage.ready(number)
+        stage.approved(number)
+    stage.releases.promote(ANA, "digits", 1, "production")
+    yield stage
+    database.dispose()
 
 
 @pytest.mark.parametrize("step", PROMOTION, ids=str)
