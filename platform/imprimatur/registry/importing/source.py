@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -110,11 +110,9 @@ class Source:
 
     def _location_of(self, version: SourceVersion) -> str:
         """Where a version's files are. MLflow is asked last: its client fetches the whole model for each answer."""
-        try:
+        with suppress(NotFound):  # the run or logged model is gone; the registry may remember where its files were
             if version.location:
                 return self._location(version.location)
-        except NotFound:  # the run or logged model is gone; the registry may remember where its files were
-            pass
         return self._location(self._model_location(version.label))
 
     def _location(self, uri: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -187,11 +187,9 @@ class Transfer:
         return self._seen[run.id]
 
     def _source_run(self, version: SourceVersion) -> tuple[SourceExperiment, SourceRun]:
-        try:
+        with suppress(NotFound):  # purged: the version is all that is left of it
             if version.run_id:
                 return self.source.run(version.run_id)
-        except NotFound:  # purged: the version is all that is left of it
-            pass
         made = version.key.created_at
         return _RUNLESS, SourceRun(f"version:{version.key.digest}", version.label, "FINISHED", made, made)
 
