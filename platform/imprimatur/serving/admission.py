@@ -16,9 +16,9 @@ import httpx
 
 from imprimatur.core.clock import iso
 from imprimatur.core.digests import Digest, is_digest
-from imprimatur.core.errors import BadInput, Forbidden, Tampered, Unavailable
-from imprimatur.core.keychain import trusted
+from imprimatur.core.errors import BadInput, Forbidden, Tampered
 from imprimatur.core.signing import KeyRing
+from imprimatur.serving.answers import document_of, keys_in, unreachable
 from imprimatur.serving.bundle import open_bundle
 from imprimatur.serving.model import Bundle, Released
 from imprimatur.storage.service import SealedStore
@@ -86,8 +86,7 @@ def fetch_bundle(address: str, key: KeyRing) -> Bundle:
     """The server's release bundle, verified by ``key`` or one that succeeded it. Raises Unavailable, Tampered."""
     with httpx.Client(base_url=address, timeout=_PATIENCE) as http:
         keys, bundle = (_get(http, what) for what in ("keys", "bundle"))
-    successions = keys.get("successions")
-    return open_bundle(bundle, trusted(key.public_texts, successions if isinstance(successions, list) else []))
+    return open_bundle(bundle, keys_in(keys, key))
 
 
 def read_bundle(file: Path, key: KeyRing) -> Bundle:
@@ -104,12 +103,6 @@ def read_bundle(file: Path, key: KeyRing) -> Bundle:
 def _get(http: httpx.Client, what: str) -> dict[str, Any]:
     try:
         response = http.get(f"/api/v1/{what}")
-        response.raise_for_status()
-        document = response.json()
     except httpx.HTTPError as error:
-        raise Unavailable("server-unreachable", f"No {what} from {http.base_url} ({error})") from error
-    except ValueError as error:
-        raise Tampered("bad-bundle", f"The server's {what} is no JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise Tampered("bad-bundle", f"The server's {what} is a {type(document).__name__}, no object")
-    return document
+        raise unreachable(what, error) from error
+    return document_of(response, what)

@@ -11,8 +11,9 @@ import structlog
 
 from imprimatur.core.clock import Clock
 from imprimatur.core.errors import BadInput, Fault, ImprimaturError, Tampered, Unavailable
-from imprimatur.core.keychain import ring_at, trusted
+from imprimatur.core.keychain import ring_at
 from imprimatur.core.signing import KeyRing
+from imprimatur.serving.answers import document_of, keys_in, unreachable
 from imprimatur.serving.bundle import open_bundle
 from imprimatur.serving.model import Bundle
 
@@ -94,23 +95,15 @@ class Feed:
     async def _trusted(self, http: httpx.AsyncClient) -> KeyRing:
         """The keys that we were given, and those that signed statements lead to from them."""
         self._given = self._given or self._read_key()
-        successions = (await self._fetch(http, "keys")).get("successions")
-        self._ring = trusted(self._given.public_texts, successions if isinstance(successions, list) else [])
+        self._ring = keys_in(await self._fetch(http, "keys"), self._given)
         return self._ring
 
     async def _fetch(self, http: httpx.AsyncClient, what: str) -> dict[str, object]:
         try:
             response = await http.get(f"{self._address}/api/v1/{what}")
-            response.raise_for_status()
         except httpx.HTTPError as error:
-            raise Unavailable("server-unreachable", f"No {what} from {self._address} ({error})") from error
-        try:
-            document = response.json()
-        except ValueError as error:
-            raise Tampered("bad-bundle", f"The server's {what} is no JSON ({error})") from error
-        if not isinstance(document, dict):
-            raise Tampered("bad-bundle", f"The server's {what} is a {type(document).__name__}, no object")
-        return document
+            raise unreachable(what, error) from error
+        return document_of(response, what)
 
     def _read_key(self) -> KeyRing:
         """The server's public key and those that its history leads to; read once, so that whoever changes the file
