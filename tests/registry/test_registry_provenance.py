@@ -146,6 +146,9 @@ def test_a_certificate_authority_can_vouch_for_the_key(manifest: Manifest, signe
     signature = ModelSigner.at(signer.key, paths["model"]).sign(manifest)
 
     check_certified(manifest, signature, (paths["root"],))
+    require_signed(manifest, (signature,), paths["root"], certified=True)
+    with pytest.raises(BadInput, match="no readable certificate"):
+        check_certified(manifest, signature, (signer.key.with_suffix(".pub"),))
     with pytest.raises(Tampered):
         check_certified(manifest, signature, (paths["stranger"],))
 

@@ -98,11 +98,12 @@ def verify(
     label: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="A version, e.g. digits/2.")] = "",
     layout: Annotated[Path | None, typer.Option(help="An exported version, in place of a server's.")] = None,
     key: Annotated[Path | None, typer.Option(help="With --layout: the public key that signed the model.")] = None,
+    root: Annotated[Path | None, typer.Option(help="With --layout, for a certified key: the root certificate.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read every sealed file of a version; ends with status 1 and names each that is not what was sealed."""
     if layout is not None:
-        _verify_layout(layout, key, as_json=as_json)
+        _verify_layout(layout, root or key, certified=root is not None, as_json=as_json)
         return
     found = Client.from_settings(Settings()).get(f"{_path(label)}/verify")
     if as_json:
@@ -115,14 +116,14 @@ def verify(
         raise typer.Exit(Refused.exit_status)
 
 
-def _verify_layout(layout: Path, key: Path | None, *, as_json: bool) -> None:
+def _verify_layout(layout: Path, key: Path | None, *, certified: bool, as_json: bool) -> None:
     exported = SealedStore(layout, read_only=True)
     if len(digests := exported.manifests()) != 1:
         raise BadInput("no-export", f"{layout.name!r} holds {len(digests)} models (expected an export of one)")
     manifest = exported.manifest(digests[0])
     differing = exported.verify(manifest.digest)
     if not differing and key is not None:
-        require_signed(manifest, exported.attached(manifest.digest, BUNDLE_TYPE), key)
+        require_signed(manifest, exported.attached(manifest.digest, BUNDLE_TYPE), key, certified=certified)
     if as_json:
         signed = None if key is None else not differing
         found = {"manifest": manifest.digest, "files": len(manifest.files), "differing": differing, "signed": signed}
@@ -130,7 +131,7 @@ def _verify_layout(layout: Path, key: Path | None, *, as_json: bool) -> None:
     elif differing:
         print_table(f"{layout}: not what was sealed", ("file",), [(path,) for path in differing])
     else:
-        by = f", and {key.name} signed them" if key else "; give --key to check who signed them"
+        by = f", and {key.name} signed them" if key else "; give --key or --root to check who signed them"
         out.print(f"{len(manifest.files)} files are what {manifest.digest} says{by}", highlight=False, soft_wrap=True)
     if differing:
         raise typer.Exit(Refused.exit_status)

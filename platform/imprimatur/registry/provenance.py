@@ -70,12 +70,18 @@ def check_signature(manifest: Manifest, signature: bytes, public_key: Path) -> N
     _check(manifest, signature, verifier)
 
 
-def require_signed(manifest: Manifest, signatures: Iterable[bytes], public_key: Path) -> None:
-    """Raise Tampered ``unsigned`` or ``bad-model-signature`` unless one of ``signatures`` is by the key."""
+def require_signed(manifest: Manifest, signatures: Iterable[bytes], signer: Path, *, certified: bool = False) -> None:
+    """Raise Tampered ``unsigned`` or ``bad-model-signature`` unless one of ``signatures`` is by the signer.
+
+    ``signer`` is a file with a public key, or where it is to be ``certified``, with the certificates to trust.
+    """
     refused = Tampered("unsigned", f"Nobody signed {manifest.digest} (expected an OpenSSF model signature)")
     for signature in signatures:
         try:
-            check_signature(manifest, signature, public_key)
+            if certified:
+                check_certified(manifest, signature, (signer,))
+            else:
+                check_signature(manifest, signature, signer)
         except Tampered as error:
             refused = error
         else:
@@ -84,10 +90,15 @@ def require_signed(manifest: Manifest, signatures: Iterable[bytes], public_key: 
 
 
 def check_certified(manifest: Manifest, signature: bytes, roots: tuple[Path, ...]) -> None:
-    """The same for a signature by a certificate that one of ``roots`` leads to. Raises Tampered."""
+    """The same for a signature by a certificate that one of ``roots`` leads to; ``no-key`` where they hold none."""
     from model_signing._signing.sign_certificate import Verifier
 
-    _check(manifest, signature, Verifier(roots))
+    try:
+        verifier = Verifier(roots)
+    except (OSError, ValueError) as error:
+        names = ", ".join(root.name for root in roots)
+        raise BadInput("no-key", f"{names} holds no readable certificate (expected PEM)") from error
+    _check(manifest, signature, verifier)
 
 
 def _check(manifest: Manifest, signature: bytes, verifier: Any) -> None:
