@@ -21,9 +21,9 @@ def test_a_version_is_decided_approved_and_released(any_stage: Stage) -> None:
     version = stage.ready()
     decision = stage.decided()
     assert (decision.verdict, decision.reasons) == (Verdict.ALLOW, ())
-    assert stage.releases.missing(decision) == ["1 approval by a reviewer"]
+    assert stage.releases.status(decision).missing == ("1 approval by a reviewer",)
     stage.releases.answer(BEN, decision.id, Answer.APPROVE, "looked at it", "children only")
-    assert stage.releases.missing(decision) == []
+    assert stage.releases.status(decision).missing == ()
     release = stage.releases.promote(ANA, "digits", 1, "production")
     assert stage.releases.current("digits", "production") == release
     assert (stage.alias(), stage.holds(1)) == (1, ["production"])
@@ -140,9 +140,9 @@ def test_asking_again_gives_the_same_decision_until_something_changes(stage: Sta
     version = stage.ready()
     decision = stage.approved()
     assert stage.decided() == decision
-    assert stage.releases.missing(decision) == []
+    assert stage.releases.status(decision).missing == ()
     stage.evaluate(version, seed=1)
-    assert stage.releases.changes(decision) == ["the evaluation"]
+    assert stage.releases.status(decision).stale == ("the evaluation changed since",)
     assert stage.decided().id != decision.id
 
 

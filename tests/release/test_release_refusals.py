@@ -271,13 +271,13 @@ def test_admins_are_bound_by_four_eyes_too(stage: Stage) -> None:
     with pytest.raises(Refused) as caught:
         stage.releases.answer(ROOT, decision.id, Answer.APPROVE, "mine")
     assert caught.value.code == "own-approval"
-    assert stage.releases.missing(decision) == ["1 approval by a reviewer"]
+    assert stage.releases.status(decision).missing == ("1 approval by a reviewer",)
 
 
 def test_two_people_are_two_people(stage: Stage) -> None:
     stage.enact(2, count=2)
     stage.ready(1)
     decision = stage.approved(1)
-    assert stage.releases.missing(decision) == ["1 approval by a reviewer"]
+    assert stage.releases.status(decision).missing == ("1 approval by a reviewer",)
     stage.releases.answer(CHO, decision.id, Answer.APPROVE, "looked too")
     assert promote(stage)

@@ -51,7 +51,7 @@ def send_answer(client: TestClient, house: House, **changed: str) -> Sent:
 
 def answers(house: House) -> list[str]:
     """What was answered to the newest decision on version 4."""
-    return [approval.answer.value for approval in house.releases.approvals(newest_decision(house, 4).id)]
+    return [approval.answer.value for approval in house.releases.status(newest_decision(house, 4)).answers]
 
 
 def test_a_reviewer_approves_and_an_operator_promotes(house: House, log_in: LogIn) -> None:

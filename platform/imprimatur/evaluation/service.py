@@ -93,10 +93,10 @@ class Evaluations:
         with self._log.database.reading() as session:
             return rows.suites(session)
 
-    def suite_of(self, evaluation: Evaluation) -> Suite:
-        """The very suite that a run was made with."""
+    def suite_of(self, digest: Digest) -> Suite:
+        """The very suite that a run was made with; NotFound ``no-such-suite``."""
         with self._log.database.reading() as session:
-            return _found_suite(rows.suite_of_digest(session, evaluation.suite_digest), evaluation.suite_name)
+            return _found_suite(rows.suite_of_digest(session, digest), digest)
 
     def request(self, actor: Principal, model: str, version: int, suite: str, seed: int = 0) -> Evaluation:
         """A queued run, or the one that is still open for the same bytes, suite and seed.
@@ -166,7 +166,7 @@ class Evaluations:
         watch = _Watch()
         try:
             findings = self._workshop.findings(
-                run, self.suite_of(run), lambda done: self._advance(run, done, watch.lap())
+                run, self.suite_of(run.suite_digest), lambda done: self._advance(run, done, watch.lap())
             )
         except Exception as error:
             self._fail(run, error, watch.lap())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -16,6 +17,14 @@ from imprimatur_evaluators.spec import Direction, Score
 
 _FORGOTTEN = timedelta(days=1)
 _OPEN = (Status.QUEUED.value, Status.RUNNING.value)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The bytes that a complete run measured, and the digest of what it found."""
+
+    manifest: Digest
+    digest: Digest
 
 
 def insert_suite(session: Session, suite: Suite, *, by: str, at: datetime) -> None:
@@ -120,6 +129,14 @@ def of_versions(session: Session, version_ids: Collection[str]) -> list[Evaluati
     for row in session.scalars(of_these) if found else ():
         scores.setdefault(row.evaluation_id, []).append(_score(row))
     return [_with_scores(row, scores.get(row.id, ())) for row in found]
+
+
+def newest_measured(session: Session, version_ids: Collection[str]) -> dict[str, Measured]:
+    """What the newest complete run of some versions measured, by version; versions without one are left out."""
+    columns = (EvaluationRow.version_id, EvaluationRow.manifest_digest, EvaluationRow.digest)
+    complete = (EvaluationRow.version_id.in_(version_ids), EvaluationRow.status == Status.COMPLETE.value)
+    found = session.execute(select(*columns).where(*complete).order_by(EvaluationRow.finished_at))
+    return {row.version_id: Measured(row.manifest_digest, row.digest) for row in found}
 
 
 def open_runs(session: Session) -> dict[str, str]:

@@ -242,7 +242,7 @@ class Monitor:
     def _yardstick(self, release: Release) -> Yardstick:
         decision = self._releases.decision(release.decision_id)
         evaluation = self._evaluations.get(decision.evaluation_id)
-        suite = self._evaluations.suite_of(evaluation)
+        suite = self._evaluations.suite_of(evaluation.suite_digest)
         return Yardstick(
             release=release,
             evaluation=evaluation,

@@ -128,6 +128,25 @@ def version_row(session: Session, model: str, version: int) -> VersionRow | None
     return session.scalar(_living().where(VersionRow.model == model, VersionRow.version == version))
 
 
+def named(session: Session, asked: Collection[tuple[str, int]]) -> list[VersionRow]:
+    """The living rows of some ``(model, version)``."""
+    models, numbers = {model for model, _ in asked}, {number for _, number in asked}
+    near = _living().where(VersionRow.model.in_(models), VersionRow.version.in_(numbers))  # pairs would find no index
+    return [row for row in session.scalars(near) if (row.model, row.version) in asked]
+
+
+def having_versions(session: Session, models: Collection[str]) -> set[str]:
+    """Those of some models that have a living version."""
+    living = select(VersionRow.model).where(VersionRow.removed_at.is_(None), VersionRow.model.in_(models))
+    return set(session.scalars(living.distinct()))
+
+
+def registered_by(session: Session, version_ids: Collection[str]) -> dict[str, str]:
+    """Who registered some versions, living or not, by their ids."""
+    found = session.execute(select(VersionRow.id, VersionRow.registered_by).where(VersionRow.id.in_(version_ids)))
+    return {row.id: row.registered_by for row in found}
+
+
 def version_by_id(session: Session, version_id: str) -> VersionRow | None:
     """The row of a version, living or not."""
     return session.get(VersionRow, version_id)
@@ -241,6 +260,12 @@ def submissions_of(session: Session, version_ids: Collection[str]) -> list[Submi
     query = select(SubmissionRow).where(SubmissionRow.version_id.in_(version_ids))
     ordered = query.order_by(SubmissionRow.submitted_at.desc(), SubmissionRow.id)
     return [_submission(row) for row in session.scalars(ordered)]
+
+
+def submitted_by(session: Session, submission_ids: Collection[str]) -> dict[str, str]:
+    """Who made some submissions, by their ids."""
+    query = select(SubmissionRow.id, SubmissionRow.submitted_by).where(SubmissionRow.id.in_(submission_ids))
+    return {row.id: row.submitted_by for row in session.execute(query)}
 
 
 def submission(session: Session, submission_id: str) -> Submission | None:

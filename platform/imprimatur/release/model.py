@@ -88,6 +88,19 @@ class Approval:
         }
 
 
+@dataclass(frozen=True)
+class DecisionStatus:
+    """How a decision stands now.
+
+    ``missing`` says who must still approve, in words such as ``1 approval by a reviewer``; ``stale`` what changed since
+    or forbids the version altogether, so that the decision does not apply any more. Both are empty where nothing is.
+    """
+
+    answers: tuple[Approval, ...]
+    missing: tuple[str, ...]
+    stale: tuple[str, ...]
+
+
 class End(StrEnum):
     """Why a release ended; the first words of ``Release.ended_reason``."""
 

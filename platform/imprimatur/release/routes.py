@@ -13,7 +13,7 @@ from imprimatur.access.http import Caller
 from imprimatur.access.model import Action
 from imprimatur.core.clock import iso
 from imprimatur.core.signing import key_id_of
-from imprimatur.release.model import Answer, Decision
+from imprimatur.release.model import Answer, Decision, DecisionStatus
 from imprimatur.release.service import Releases
 
 
@@ -72,21 +72,24 @@ def _add_decisions(routes: APIRouter, releases: Releases) -> None:
     @routes.post("/decisions", status_code=201)
     def decide(caller: Caller, body: Asked) -> Mapping[str, Any]:
         """Ask the policy in force about a version."""
-        return document(releases, releases.decide(caller, body.model, body.version, body.environment))
+        decision = releases.decide(caller, body.model, body.version, body.environment)
+        return document(decision, releases.status(decision))
 
     @routes.get("/decisions")
     def newest(caller: Caller, model: str, version: int, environment: str) -> Mapping[str, Any]:
         """The decisions on a version for an environment, newest first."""
         caller.require(Action.READ)
         found = releases.decisions_on(model, version, environment)
-        return {"decisions": [document(releases, decision) for decision in found]}
+        statuses = releases.statuses(found)
+        return {"decisions": [document(decision, statuses[decision.id]) for decision in found]}
 
     @routes.get("/decisions/{decision_id}")
     def one(caller: Caller, decision_id: str) -> Mapping[str, Any]:
         """One decision with its signed document."""
         caller.require(Action.READ)
         decision = releases.decision(decision_id)
-        return {**document(releases, decision), "facts": decision.facts, "envelope": decision.envelope}
+        shown = document(decision, releases.status(decision))
+        return {**shown, "facts": decision.facts, "envelope": decision.envelope}
 
     @routes.post("/decisions/{decision_id}/approvals", status_code=201)
     def answer(caller: Caller, decision_id: str, body: Answered) -> Mapping[str, Any]:
@@ -145,8 +148,8 @@ def _add_open(routes: APIRouter, releases: Releases) -> None:
         return {"keys": listed, "successions": list(chain.statements)}
 
 
-def document(releases: Releases, decision: Decision) -> dict[str, Any]:
-    """A decision with the answers to it and who must still approve, as JSON."""
+def document(decision: Decision, status: DecisionStatus) -> dict[str, Any]:
+    """A decision with the answers to it, who must still approve, and why it applies no more, as JSON."""
     return {
         "id": decision.id,
         "model": decision.model,
@@ -170,6 +173,7 @@ def document(releases: Releases, decision: Decision) -> dict[str, Any]:
         "decided_by": decision.decided_by,
         "decided_at": iso(decision.decided_at),
         "digest": decision.digest,
-        "approvals": [approval.document() for approval in releases.approvals(decision.id)],
-        "missing": releases.missing(decision),
+        "approvals": [approval.document() for approval in status.answers],
+        "missing": list(status.missing),
+        "stale": list(status.stale),
     }

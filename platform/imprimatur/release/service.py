@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
@@ -27,11 +28,13 @@ from imprimatur.release import rules, store
 from imprimatur.release.bundle import BUNDLE_TYPE, Entry, payload
 from imprimatur.release.case import Case, data_of, facts_of, pipeline_of
 from imprimatur.release.document import same_outcome, signed, verified
-from imprimatur.release.model import Answer, Approval, Decision, End, Release, Revocation
+from imprimatur.release.model import Answer, Approval, Decision, DecisionStatus, End, Release, Revocation
 from imprimatur.release.rules import Standing
-from imprimatur.release.standing import authors_of, require_evaluation, standing_of
+from imprimatur.release.standing import Circumstances, authors_of, require_evaluation
+from imprimatur.storage.service import SealedStore
 
 _LONGEST = 4000
+_REMEMBERED = 10_000
 
 
 class Releases:
@@ -58,6 +61,7 @@ class Releases:
         self._ring = keys.ring
         self.keys = keys
         self._environments = settings.environments
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(_sealed_base_of)
         self._bundle_length = timedelta(minutes=settings.bundle_expiry_minutes)
 
     def decide(self, actor: Principal, model: str, version: int, environment: str) -> Decision:
@@ -173,7 +177,11 @@ class Releases:
             label = _require_revocable(unit.session, digest)
             revocation = Revocation(digest, reason.strip(), actor.name, self._log.clock())
             store.add_revocation(unit.session, revocation)
-            ended = [one for one in store.active(unit.session) if digest in self._served(one.manifest_digest)]
+            ended = [
+                one
+                for one in store.active(unit.session)
+                if digest in (one.manifest_digest, self._base_of(one.manifest_digest))
+            ]
             for release in ended:
                 self._take_down(unit.session, release, revocation)
             places: list[str] = [f"{release.label} in {release.environment}" for release in ended]
@@ -220,28 +228,38 @@ class Releases:
         known = self.decisions_of(self._registry.version(model, version).id)
         return [decision for decision in known if decision.environment == environment]
 
-    def approvals(self, decision_id: str) -> list[Approval]:
-        """The answers to a decision, oldest first."""
-        with self._log.database.reading() as session:
-            return store.approvals(session, decision_id)
+    def status(self, decision: Decision) -> DecisionStatus:
+        """How a decision stands now."""
+        return self.statuses([decision])[decision.id]
 
-    def missing(self, decision: Decision) -> list[str]:
-        """Who must still approve, in words such as ``1 approval by a reviewer``; empty where nobody must."""
-        policy = self._policies.get(decision.policy_name, decision.policy_version)
+    def statuses(self, decisions: Collection[Decision]) -> dict[str, DecisionStatus]:
+        """How some decisions stand now, by their ids, read together."""
+        asked = {(decision.model, decision.version) for decision in decisions}
+        environments = {decision.environment for decision in decisions}
+        policies = {
+            name: self._policies.get(*name) for name in {(one.policy_name, one.policy_version) for one in decisions}
+        }
         with self._log.database.reading() as session:
-            authors = authors_of(session, decision)
-            return rules.missing_approvals(policy, store.approvals(session, decision.id), authors)
+            now = Circumstances.read(session, asked, environments, self._remembered_base_of)
+            answers = store.approvals_of(session, {decision.id for decision in decisions})
+            authors = authors_of(session, decisions)
+        return {
+            one.id: DecisionStatus(
+                answers=tuple(answers[one.id]),
+                missing=tuple(
+                    rules.missing_approvals(
+                        policies[one.policy_name, one.policy_version], answers[one.id], authors[one.id]
+                    )
+                ),
+                stale=_stale(one, now),
+            )
+            for one in decisions
+        }
 
-    def changes(self, decision: Decision) -> list[str]:
-        """What changed since a decision so that it does not apply any more, in words; empty where it applies."""
+    def revocations(self, digests: Collection[Digest]) -> dict[Digest, Revocation]:
+        """The revocations of those of some manifests that were revoked."""
         with self._log.database.reading() as session:
-            now = self._standing(session, decision.model, decision.version, decision.environment)
-            return rules.changes(decision, now)
-
-    def revocation(self, digest: Digest) -> Revocation | None:
-        """The revocation of a manifest, where there is one."""
-        with self._log.database.reading() as session:
-            return store.revocation(session, digest)
+            return {each.manifest_digest: each for each in store.revocations(session, digests)}
 
     def bundle(self) -> Envelope:
         """What gateways may serve from now on, signed; see ``release.bundle``."""
@@ -273,37 +291,40 @@ class Releases:
             manifest,
             pipeline_of(manifest, self._registry.sealed),
             evaluation,
-            self._evaluations.suite_of(evaluation),
+            self._evaluations.suite_of(evaluation.suite_digest),
             data_of(now.version, evaluation, self._datasets.list()),
             verified(predecessor, self._ring) if predecessor else None,
         )
         return Case(environment, now.version, now.manifest, now.submission, evaluation, now.policy, facts)
 
     def _standing(self, session: Session, model: str, version: int, environment: str) -> Standing:
-        """What is true of a version now. Raises what ``standing_of`` raises, ``revoked`` also for an adapter's base."""
-        now = standing_of(session, model, version, environment)
-        for base in self._served(now.manifest)[1:]:
-            rules.require_not_revoked(store.revocation(session, base), f"The base of {now.version.label}")
-        return now
+        """What is true of a version now. Raises what ``Circumstances.standing`` raises."""
+        now = Circumstances.read(session, [(model, version)], [environment], self._base_of)
+        return now.standing(model, version, environment)
 
-    def _served(self, digest: Digest) -> tuple[Digest, ...]:
-        """The manifests whose bytes are served where this one is: itself, and for an adapter its base.
+    def _base_of(self, digest: Digest) -> Digest | None:
+        """The base whose bytes are served with a sealed adapter's; None for a manifest that is no adapter.
 
         An adapter whose base is sealed here no more counts as its own bytes: nothing can load it.
         """
-        sealed = self._registry.sealed
         try:
-            base = sealed_base(sealed, sealed.manifest(digest))
+            return _sealed_base_of(self._registry.sealed, digest)
         except Refused:
-            base = None
-        return (digest,) if base is None else (digest, base.digest)
+            return None
+
+    def _remembered_base_of(self, digest: Digest) -> Digest | None:
+        """The same for people who look: bytes that were read before are not read again, since a digest names them."""
+        try:
+            return self._remembered(self._registry.sealed, digest)
+        except Refused:
+            return None
 
     def _cleared(self, session: Session, now: Standing) -> Decision:
         """The decision by which the version may stand in the environment; else what forbids it is raised."""
         newest = store.newest_decision(session, now.version.id, now.environment)
         decision = verified(rules.require_current(newest, now), self._ring)
         rules.require_allowed(decision)
-        authors = now.authors | authors_of(session, decision)
+        authors = now.authors | authors_of(session, [decision])[decision.id]
         rules.require_answers(decision, now.policy, store.approvals(session, decision.id), authors)
         return decision
 
@@ -311,7 +332,8 @@ class Releases:
         self, session: Session, actor: Principal, decision: Decision, answer: Answer, reason: str, conditions: str
     ) -> Approval:
         now = self._standing(session, decision.model, decision.version, decision.environment)
-        rules.require_other_person(actor, now.authors | authors_of(session, decision), decision.label)
+        authors = now.authors | authors_of(session, [decision])[decision.id]
+        rules.require_other_person(actor, authors, decision.label)
         rules.require_current(decision, now)
         known = store.approvals(session, decision.id)
         for earlier in known:
@@ -392,8 +414,22 @@ class Releases:
         return found
 
 
+def _sealed_base_of(sealed: SealedStore, digest: Digest) -> Digest | None:
+    base = sealed_base(sealed, sealed.manifest(digest))
+    return base.digest if base else None
+
+
 def _label(model: str, version: int) -> str:
     return f"{model}/{version}"[:512]
+
+
+def _stale(decision: Decision, now: Circumstances) -> tuple[str, ...]:
+    """What changed since the decision, or what forbids its version altogether, in words."""
+    try:
+        standing = now.standing(decision.model, decision.version, decision.environment)
+    except Refused as error:
+        return (error.message,)
+    return tuple(f"{what} changed since" for what in rules.changes(decision, standing))
 
 
 def _told(release: Release, decision: Decision, replaced: Release | None) -> dict[str, str | None]:

@@ -1,6 +1,9 @@
-"""What is true of a version and an environment at this moment, read in the caller's transaction."""
+"""What is true of versions and environments at this moment, read in the caller's transaction."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
@@ -9,63 +12,108 @@ from imprimatur.core.errors import NotFound, Refused
 from imprimatur.evaluation import store as evaluation_store
 from imprimatur.evaluation.model import Evaluation
 from imprimatur.policy import store as policy_store
+from imprimatur.policy.model import Policy
 from imprimatur.policy.service import require_active
 from imprimatur.registry import store as registry_store
 from imprimatur.registry.model import Submission, Version
 from imprimatur.release import rules, store
-from imprimatur.release.model import Decision
+from imprimatur.release.model import Decision, Revocation
 from imprimatur.release.rules import Standing
 
+BaseOf = Callable[[Digest], Digest | None]
+"""Finds the manifest of the base that a sealed adapter needs; None for everything else."""
 
-def standing_of(session: Session, model: str, version: int, environment: str) -> Standing:
-    """The version with its submission, its newest evaluation and the policy in force.
 
-    Raises NotFound ``no-such-model`` and ``no-such-version``, Refused ``not-sealed``, ``revoked``, ``no-submission``
-    and ``no-active-policy``.
+@dataclass(frozen=True)
+class Circumstances:
+    """What is true now of some living versions, by ``(model, number)``, and of some environments.
+
+    ``submissions`` and ``measured`` (digests of evaluations) are the newest of each version, by its id.
     """
-    found = _version(session, model, version)
-    manifest = _require_sealed(found)
-    rules.require_not_revoked(store.revocation(session, manifest), found.label)
-    submission = _require_submission(registry_store.latest_submission(session, found.id), found)
-    policy = require_active(policy_store.active(session, environment), environment)
-    evaluation = latest_evaluation(session, found)
-    return Standing(environment, found, manifest, submission, policy, evaluation.digest if evaluation else None)
 
+    versions: Mapping[tuple[str, int], Version]
+    models: Collection[str]
+    submissions: Mapping[str, Submission]
+    measured: Mapping[str, evaluation_store.Measured]
+    policies: Mapping[str, Policy | None]
+    bases: Mapping[Digest, Digest | None]
+    revocations: Mapping[Digest, Revocation]
 
-def latest_evaluation(session: Session, version: Version) -> Evaluation | None:
-    """The newest complete evaluation of the version, where it measured these bytes."""
-    newest = evaluation_store.of_version(session, version.id, complete=True, limit=1)
-    return newest[0] if newest and newest[0].manifest_digest == version.manifest_digest else None
+    @classmethod
+    def read(
+        cls, session: Session, asked: Collection[tuple[str, int]], environments: Collection[str], base_of: BaseOf
+    ) -> Circumstances:
+        """Everything that the standing of the versions that are ``asked`` for depends on, in a few queries."""
+        rows = registry_store.named(session, asked)
+        versions = {(row.model, row.version): registry_store.version_of(row) for row in rows}
+        ids = [version.id for version in versions.values()]
+        bases = {
+            each.manifest_digest: base_of(each.manifest_digest) for each in versions.values() if each.manifest_digest
+        }
+        served = [digest for digest in (*bases, *bases.values()) if digest is not None]
+        submissions = registry_store.submissions_of(session, ids)
+        unknown = {model for model, number in asked if (model, number) not in versions}
+        return cls(
+            versions=versions,
+            models=registry_store.having_versions(session, unknown) if unknown else (),
+            submissions={each.version_id: each for each in reversed(submissions)},
+            measured=evaluation_store.newest_measured(session, ids),
+            policies={place: policy_store.active(session, place) for place in environments},
+            bases=bases,
+            revocations={each.manifest_digest: each for each in store.revocations(session, served)},
+        )
+
+    def standing(self, model: str, number: int, environment: str) -> Standing:
+        """The version with its submission, its newest evaluation and the policy in force.
+
+        Raises NotFound ``no-such-model`` and ``no-such-version``, Refused ``not-sealed``, ``revoked`` (also for an
+        adapter's base), ``no-submission`` and ``no-active-policy``.
+        """
+        version = self._version(model, number)
+        manifest = _require_sealed(version)
+        base = self.bases[manifest]
+        rules.require_not_revoked(self.revocations.get(manifest), version.label)
+        if base is not None:
+            rules.require_not_revoked(self.revocations.get(base), f"The base of {version.label}")
+        submission = _require_submission(self.submissions.get(version.id), version)
+        policy = require_active(self.policies[environment], environment)
+        measured = self.measured.get(version.id)
+        evaluation = measured.digest if measured and measured.manifest == manifest else None
+        return Standing(environment, version, manifest, submission, policy, evaluation)
+
+    def _version(self, model: str, number: int) -> Version:
+        found = self.versions.get((model, number))
+        if found is None and model not in self.models:
+            raise NotFound("no-such-model", f"There is no model {model!r} with versions; see `imprimatur model list`")
+        if found is None:
+            raise NotFound("no-such-version", f"{model!r} has no version {number}; see `imprimatur model show {model}`")
+        return found
 
 
 def require_evaluation(session: Session, version: Version) -> Evaluation:
-    """The newest complete evaluation of the version. Raises Refused ``no-evaluation``."""
-    evaluation = latest_evaluation(session, version)
-    if evaluation is None:
+    """The newest complete evaluation of the version, if of these bytes. Raises Refused ``no-evaluation``."""
+    newest = evaluation_store.of_version(session, version.id, complete=True, limit=1)
+    if not newest or newest[0].manifest_digest != version.manifest_digest:
         raise Refused(
             "no-evaluation",
             f"{version.label} has no complete evaluation (expected one of these bytes); "
             f"run `imprimatur evaluate {version.label} --suite ...`",
         )
-    return evaluation
+    return newest[0]
 
 
-def authors_of(session: Session, decision: Decision) -> frozenset[str]:
-    """Who registered the version of a decision, and who put it forward then."""
-    version = registry_store.version_by_id(session, decision.version_id)
-    submission = registry_store.submission(session, decision.submission_id)
-    return frozenset(
-        ({version.registered_by} if version else set()) | ({submission.submitted_by} if submission else set())
-    )
-
-
-def _version(session: Session, model: str, version: int) -> Version:
-    row = registry_store.version_row(session, model, version)
-    if row is None and not registry_store.versions(session, model, limit=1, before=None):
-        raise NotFound("no-such-model", f"There is no model {model!r} with versions; see `imprimatur model list`")
-    if row is None:
-        raise NotFound("no-such-version", f"{model!r} has no version {version}; see `imprimatur model show {model}`")
-    return registry_store.version_of(row)
+def authors_of(session: Session, decisions: Collection[Decision]) -> dict[str, frozenset[str]]:
+    """Who registered the version of each decision, living or not, and who put it forward then; by decision."""
+    registered = registry_store.registered_by(session, {decision.version_id for decision in decisions})
+    submitted = registry_store.submitted_by(session, {decision.submission_id for decision in decisions})
+    return {
+        decision.id: frozenset(
+            author
+            for author in (registered.get(decision.version_id), submitted.get(decision.submission_id))
+            if author is not None
+        )
+        for decision in decisions
+    }
 
 
 def _require_sealed(version: Version) -> Digest:

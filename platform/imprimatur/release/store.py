@@ -113,6 +113,15 @@ def approvals(session: Session, decision_id: str) -> list[Approval]:
     return [_approval(row) for row in session.scalars(query)]
 
 
+def approvals_of(session: Session, decision_ids: Collection[str]) -> dict[str, list[Approval]]:
+    """The answers to some decisions, oldest first, by decision; decisions without one have an empty list."""
+    query = select(ApprovalRow).where(ApprovalRow.decision_id.in_(decision_ids))
+    found: dict[str, list[Approval]] = {decision_id: [] for decision_id in decision_ids}
+    for row in session.scalars(query.order_by(ApprovalRow.at, ApprovalRow.id)):
+        found[row.decision_id].append(_approval(row))
+    return found
+
+
 def add_release(session: Session, release: Release) -> None:
     """Keep a release that stands from now on."""
     session.add(
@@ -188,9 +197,11 @@ def revocation(session: Session, digest: Digest) -> Revocation | None:
     return _revocation(row) if row else None
 
 
-def revocations(session: Session) -> list[Revocation]:
-    """All revocations, oldest first."""
+def revocations(session: Session, digests: Collection[Digest] | None = None) -> list[Revocation]:
+    """All revocations, oldest first; those of some manifests where they are given."""
     query = select(RevocationRow).order_by(RevocationRow.revoked_at, RevocationRow.manifest_digest)
+    if digests is not None:
+        query = query.where(RevocationRow.manifest_digest.in_(digests))
     return [_revocation(row) for row in session.scalars(query)]
 
 

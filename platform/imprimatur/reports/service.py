@@ -9,23 +9,25 @@ from typing import Any, TypeVar
 
 from imprimatur.access.model import Action, Principal
 from imprimatur.core.digests import Digest
-from imprimatur.core.errors import NotFound, Refused
+from imprimatur.core.errors import NotFound
 from imprimatur.costs.model import Kind
 from imprimatur.costs.service import Ledger
 from imprimatur.datasets.model import Dataset
 from imprimatur.datasets.service import Datasets
-from imprimatur.evaluation.model import Evaluation, Status
+from imprimatur.evaluation.model import Evaluation, Status, Suite
 from imprimatur.evaluation.service import Evaluations
+from imprimatur.policy.model import Policy
 from imprimatur.policy.service import Policies
-from imprimatur.registry.model import Lineage, Submission, UsedDataset, Version
+from imprimatur.registry.model import Lineage, Submission, Version
 from imprimatur.registry.service import Registry
-from imprimatur.release.model import Decision, Release, Revocation
+from imprimatur.release.model import Decision, DecisionStatus, Release, Revocation
 from imprimatur.release.service import Releases
 from imprimatur.reports.document import document_of
 from imprimatur.reports.html import html_of
 from imprimatur.reports.markdown import markdown_of
 from imprimatur.reports.model import DataUse, Dossier, Standing
 
+_UNDECIDED = DecisionStatus((), (), ())
 _OfVersion = TypeVar("_OfVersion", Decision, Evaluation, Submission, Release)
 
 
@@ -33,12 +35,17 @@ _OfVersion = TypeVar("_OfVersion", Decision, Evaluation, Submission, Release)
 class _Gathered:
     """What several dossiers need, read once: by the version's id, costs by its model and number."""
 
-    decisions: Mapping[str, Sequence[Decision]]
+    decisions: Mapping[str, Decision]
     runs: Mapping[str, Sequence[Evaluation]]
     submissions: Mapping[str, Sequence[Submission]]
     releases: Mapping[str, Sequence[Release]]
     costs: Mapping[tuple[str, int], Mapping[Kind, float]]
+    statuses: Mapping[str, DecisionStatus]
+    revocations: Mapping[Digest, Revocation]
     standing: Callable[[str, str], Standing | None]
+    suite: Callable[[Digest], Suite]
+    policy: Callable[[str, int], Policy]
+    dataset: Callable[[Digest], Dataset | None]
 
 
 class Reports:
@@ -72,27 +79,36 @@ class Reports:
 
     def dossier_of(self, version: Version, environment: str | None = None) -> Dossier:
         """Everything about ``version``."""
-        return self._dossier(version, self._gather([version]), environment)
+        return self._dossier(version, self._gather([version], environment), environment)
 
     def dossiers_of(self, versions: Sequence[Version]) -> list[Dossier]:
         """Everything about several versions, read together."""
         gathered = self._gather(versions)
         return [self._dossier(version, gathered, None) for version in versions]
 
-    def _gather(self, versions: Sequence[Version]) -> _Gathered:
+    def _gather(self, versions: Sequence[Version], environment: str | None = None) -> _Gathered:
         ids = [version.id for version in versions]
         active = self._releases.active()
+        made = _by_version(self._releases.decisions_of_versions(ids))
+        newest = {version.id: _decision(version, made.get(version.id, ()), environment) for version in versions}
+        decisions = {version_id: decision for version_id, decision in newest.items() if decision is not None}
         return _Gathered(
-            decisions=_by_version(self._releases.decisions_of_versions(ids)),
+            decisions=decisions,
             runs=_by_version(self._evaluations.of_versions(ids)),
             submissions=_by_version(self._registry.submissions_of(ids)),
             releases=_by_version(active),
             costs=self._ledger.of_versions([(version.model, version.version) for version in versions]),
+            statuses=self._releases.statuses(decisions.values()),
+            revocations=self._releases.revocations([each.manifest_digest for each in versions if each.manifest_digest]),
             standing=cache(lambda model, place: self._standing(active, model, place)),
+            suite=cache(self._evaluations.suite_of),
+            policy=cache(self._policies.get),
+            dataset=cache(self._known),
         )
 
     def _dossier(self, version: Version, gathered: _Gathered, environment: str | None) -> Dossier:
-        decision = _decision(version, gathered.decisions.get(version.id, ()), environment)
+        decision = gathered.decisions.get(version.id)
+        status = gathered.statuses[decision.id] if decision else _UNDECIDED
         place = decision.environment if decision else environment or self._environments[-1]
         runs = gathered.runs.get(version.id, ())
         evaluation = self._evaluated(decision, runs)
@@ -102,16 +118,16 @@ class Reports:
             submission=_submission(gathered.submissions.get(version.id, ()), decision),
             evaluation=evaluation,
             latest_run=max(runs, key=lambda run: run.requested_at, default=None),
-            suite=self._evaluations.suite_of(evaluation) if evaluation else None,
+            suite=gathered.suite(evaluation.suite_digest) if evaluation else None,
             decision=decision,
-            stale=self._stale(decision),
-            missing=tuple(self._releases.missing(decision)) if decision else (),
-            revocation=self._revocation(version),
-            approvals=tuple(self._releases.approvals(decision.id)) if decision else (),
+            stale=status.stale,
+            missing=status.missing,
+            revocation=gathered.revocations.get(version.manifest_digest or ""),
+            approvals=status.answers,
             releases=tuple(gathered.releases.get(version.id, ())),
-            policy=self._policies.get(decision.policy_name, decision.policy_version) if decision else None,
+            policy=gathered.policy(decision.policy_name, decision.policy_version) if decision else None,
             production=gathered.standing(version.model, place),
-            data=self._data(version, evaluation),
+            data=_data(version, evaluation, gathered.dataset),
             costs=gathered.costs[version.model, version.version],
             currency=self._ledger.rates.currency,
         )
@@ -138,18 +154,6 @@ class Reports:
         actor.require(Action.READ)
         return html_of(self.dossier(model, version), self._evaluations.evidence_image)
 
-    def _stale(self, decision: Decision | None) -> tuple[str, ...]:
-        """What changed since the decision, or what forbids its version altogether, in words."""
-        if decision is None:
-            return ()
-        try:
-            return tuple(f"{what} changed since" for what in self._releases.changes(decision))
-        except Refused as error:
-            return (error.message,)
-
-    def _revocation(self, version: Version) -> Revocation | None:
-        return self._releases.revocation(version.manifest_digest) if version.manifest_digest else None
-
     def _standing(self, active: Sequence[Release], model: str, environment: str) -> Standing | None:
         release = next((one for one in active if (one.model, one.environment) == (model, environment)), None)
         if release is None:
@@ -162,23 +166,27 @@ class Reports:
             self._evaluations.get(decision.evaluation_id),
         )
 
-    def _data(self, version: Version, evaluation: Evaluation | None) -> tuple[DataUse, ...]:
-        trained = [self._training_data(used) for used in Lineage.parse(version.lineage).datasets]
-        measured = evaluation.evidence.get("datasets", {}) if evaluation else {}
-        return (*trained, *(self._measuring_data(role, found) for role, found in measured.items()))
-
-    def _training_data(self, used: UsedDataset) -> DataUse:
-        return DataUse(used.name, "training", used.digest, used.licence, self._known(used.digest))
-
-    def _measuring_data(self, role: str, digest: Digest) -> DataUse:
-        known = self._known(digest)
-        return DataUse(known.name if known else role, role, digest, known.licence if known else "", known)
-
     def _known(self, digest: Digest) -> Dataset | None:
         try:
             return self._datasets.by_digest(digest)
         except NotFound:
             return None  # a gap, which the dossier shows as one
+
+
+def _data(
+    version: Version, evaluation: Evaluation | None, known: Callable[[Digest], Dataset | None]
+) -> tuple[DataUse, ...]:
+    """Datasets that the version was trained on, then those that its evaluation measured against."""
+    trained = [
+        DataUse(used.name, "training", used.digest, used.licence, known(used.digest))
+        for used in Lineage.parse(version.lineage).datasets
+    ]
+    measured = evaluation.evidence.get("datasets", {}) if evaluation else {}
+    return (*trained, *(_measuring(role, digest, known(digest)) for role, digest in measured.items()))
+
+
+def _measuring(role: str, digest: Digest, known: Dataset | None) -> DataUse:
+    return DataUse(known.name if known else role, role, digest, known.licence if known else "", known)
 
 
 def _decision(version: Version, decisions: Sequence[Decision], environment: str | None) -> Decision | None:
