@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import altair as alt
@@ -27,6 +28,7 @@ from imprimatur.reports.words import (
 )
 
 _WIDTH = 400
+_REMEMBERED = 256  # charts; Altair needs longer to say what to draw than a whole page may take
 _NOT_JUDGED = "not judged"
 _ANSWERS = (*RULE_VERDICTS.values(), _NOT_JUDGED)
 _ANSWER_COLOURS = (palette.GOOD, palette.BAD, palette.OPEN, palette.MUTED)
@@ -62,7 +64,8 @@ class Spending:
     amount: float
 
 
-def score_by_version(name: str, points: Sequence[VersionPoint], *, csv_path: str = "") -> Chart:
+@lru_cache(_REMEMBERED)
+def score_by_version(name: str, points: tuple[VersionPoint, ...], *, csv_path: str = "") -> Chart:
     """Score by version with interval and limit, coloured and shaped by what the policy said."""
     words = score_name(name, lower_is_better=points[-1].bounds.lower_is_better)
     question = f"{words.title}: is it improving from version to version?"
@@ -87,7 +90,8 @@ def score_by_version(name: str, points: Sequence[VersionPoint], *, csv_path: str
     return Chart(f"score-{name}", question, summary, svg, columns, table, csv_path)
 
 
-def served_by_time(name: str, points: Sequence[ServedPoint], limit: float | None, *, csv_path: str = "") -> Chart:
+@lru_cache(_REMEMBERED)
+def served_by_time(name: str, points: tuple[ServedPoint, ...], limit: float | None, *, csv_path: str = "") -> Chart:
     """Score of served images by window, with its interval and the limit that the release was decided with."""
     words = score_name(name, lower_is_better=points[-1].bounds.lower_is_better)
     question = f"{words.title}: does it hold in what is served?"
@@ -137,7 +141,8 @@ def served_by_time(name: str, points: Sequence[ServedPoint], limit: float | None
     return Chart(f"served-{name}", question, summary, svg, columns, table, csv_path)
 
 
-def cost_by_kind(spent: Sequence[Spending], currency: str, *, group: str, question: str, csv_path: str = "") -> Chart:
+@lru_cache(_REMEMBERED)
+def cost_by_kind(spent: tuple[Spending, ...], currency: str, *, group: str, question: str, csv_path: str = "") -> Chart:
     """Money by ``group`` (a model, a version) as stacked bars of training, evaluation and serving."""
     names = list(dict.fromkeys(each.name for each in spent))
     kinds = [kind.value for kind in Kind]

@@ -56,12 +56,12 @@ def quality_charts(model: str, dossiers: Sequence[Dossier]) -> tuple[Chart, ...]
 
 def cost_chart(model: str, costs: Mapping[int, Mapping[Kind, float]], currency: str) -> Chart | None:
     """What each version cost by kind; None where nothing was spent."""
-    spent = [
+    spent = tuple(
         Spending(f"v{version}", kind, amount)
         for version, kinds in sorted(costs.items())
         for kind, amount in kinds.items()
         if amount
-    ]
+    )
     if not spent:
         return None
     question = "What did each version cost, and for what?"
@@ -104,7 +104,7 @@ def _cell(name: str, dossier: Dossier) -> Cell:
     return Cell(_bounds(name, dossier), result.verdict if result else None)
 
 
-def _points(name: str, dossiers: Sequence[Dossier]) -> list[VersionPoint]:
+def _points(name: str, dossiers: Sequence[Dossier]) -> tuple[VersionPoint, ...]:
     points = []
     for dossier in dossiers:
         bounds = _bounds(name, dossier)
@@ -112,7 +112,7 @@ def _points(name: str, dossiers: Sequence[Dossier]) -> list[VersionPoint]:
         if bounds is not None:
             verdict, limit = (result.verdict, result.limit) if result else (None, None)
             points.append(VersionPoint(dossier.version.version, bounds, verdict, limit))
-    return points
+    return tuple(points)
 
 
 def _bounds(name: str, dossier: Dossier) -> Bounds | None:

@@ -35,6 +35,6 @@ class Rooms:
             found[dossier.version.model].append(dossier)
         return found
 
-    def dossiers(self, model: str, limit: int = 50) -> list[Dossier]:
-        """Dossiers of a model's newest versions, newest first."""
-        return self.reports.dossiers_of(self.registry.versions(model, limit))
+    def dossiers(self, model: str, limit: int = 50, before: int | None = None) -> list[Dossier]:
+        """Dossiers of a model's newest versions, newest first; those below the number ``before`` where it is given."""
+        return self.reports.dossiers_of(self.registry.versions(model, limit, before))

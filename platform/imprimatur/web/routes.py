@@ -23,6 +23,7 @@ from imprimatur.web.trail import trail_of
 _ASSETS = {"imprimatur.css": "text/css", "seal.svg": "image/svg+xml"}
 _FOR_EVER = "public, max-age=31536000, immutable"
 _MODELS_ON_A_PAGE = 50
+_VERSIONS_ON_A_PAGE = 50
 _ON_A_CARD = 12
 _IN_THE_INBOX = 200
 _EVENTS_OF_A_VERSION = 30
@@ -67,17 +68,21 @@ def _add_models(router: APIRouter, rooms: Rooms) -> None:
         return page(request, "models.html", cards=cards, after=after, further=further)
 
     @router.get("/models/{model}")
-    def model(request: Request, model: str) -> Response:
-        """One model's versions side by side and over time."""
-        dossiers = rooms.dossiers(model)
-        if not dossiers:
+    def model(request: Request, model: str, before: int | None = None) -> Response:
+        """A page of one model's versions, side by side and over time."""
+        found = rooms.dossiers(model, _VERSIONS_ON_A_PAGE + 1, before)
+        if not found and before is None:
             raise NotFound("no-such-model", f"There is no model {model!r} with versions")
+        dossiers = found[:_VERSIONS_ON_A_PAGE]
+        further = dossiers[-1].version.version if len(found) > len(dossiers) else None
         costs = {dossier.version.version: dossier.costs for dossier in dossiers}
         return page(
             request,
             "model.html",
             model=model,
             dossiers=dossiers,
+            before=before,
+            further=further,
             table=history.side_by_side(dossiers),
             quality=history.quality_charts(model, dossiers),
             cost=history.cost_chart(model, costs, rooms.ledger.rates.currency),

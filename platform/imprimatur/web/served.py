@@ -102,10 +102,10 @@ def _line(strip: Strip, name: str) -> Line:
 
 def _chart(strip: Strip, name: str, past: Sequence[ServedScore]) -> Chart | None:
     limit = next(limit for limit in strip.limits if limit.name == name)
-    points = [
+    points = tuple(
         ServedPoint(score.window_end, score.version, _bounds(score, lower_is_better=limit.lower_is_better))
         for score in sorted(past, key=lambda score: score.window_end)
-    ]
+    )
     return served_by_time(name, points, limit.limit, csv_path=f"/models/{strip.model}/served.csv") if points else None
 
 

@@ -69,6 +69,6 @@ COST_COLUMNS = ("model", "kind", "amount", "currency", "machine_seconds", "image
 
 
 def _chart(currency: str, totals: Sequence[Total]) -> Chart | None:
-    spent = [Spending(t.model, t.kind, t.amount) for t in totals if t.currency == currency and t.amount]
+    spent = tuple(Spending(t.model, t.kind, t.amount) for t in totals if t.currency == currency and t.amount)
     question = "What did each model cost, and for what?"
     return cost_by_kind(spent, currency, group="Model", question=question, csv_path="/costs.csv") if spent else None
