@@ -29,13 +29,17 @@ from imprimatur.api.schema import upgrade
 from imprimatur.api.wiring import House
 from imprimatur.core.database import Database
 from imprimatur.core.settings import Settings
+from imprimatur.evaluation.model import Findings
 from imprimatur.registry.tables import VersionRow
+from imprimatur.release.model import Answer
 from imprimatur.storage.service import SealedStore
-from release_stage import ANA, Stage
+from release_stage import ANA, BEN, Stage
+from seeded_house import Story, evidence_of, scores_of
 
 _BEGIN, _END = "<!-- registry -->", "<!-- measured -->"
 _HEAD = ("work", "ours (ms)", "peer", "peer (ms)", "peer / ours")
 _ROUNDS = 15
+_ON_A_PAGE = 50
 _NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
@@ -97,6 +101,7 @@ def _reading(home: Path, models: int, versions: int) -> list[Line]:
     settings = Settings(home=home)
     upgrade(settings.database)
     _fill(Database(settings.database), models, versions)
+    _decide(settings, versions)
     house = House.open(settings)
     chief = Principal("chief", frozenset({Role.ADMIN}), "platform")
     house.accounts.add(chief, "ana", [Role.ENGINEER], "imaging")
@@ -111,7 +116,7 @@ def _reading(home: Path, models: int, versions: int) -> list[Line]:
     asked = {
         f"a page of 50 versions over the API, {of}": "/api/v1/models/big/versions?limit=50",
         f"the model's page with 50 versions, {of}": "/models/big",
-        f"a version's page, {of}": f"/models/big/versions/{versions}",
+        f"a version's page, {of}": f"/models/big/versions/{versions + _ON_A_PAGE}",
         f"the page of models, {of}": "/",
     }
     lines = []
@@ -169,6 +174,22 @@ def _fill(database: Database, models: int, versions: int) -> None:
             ],
         )
     database.dispose()
+
+
+def _decide(settings: Settings, versions: int) -> None:
+    """Fifty more versions of the large model, and one more of the fifty models that come first: decided, approved."""
+    stage = Stage(settings, Database(settings.database)).open()
+    labels = [("big", versions + 1 + number) for number in range(_ON_A_PAGE)]
+    labels += [(model, 2) for model in stage.registry.models(_ON_A_PAGE, "big")]
+    for model, number in labels:
+        version = stage.register(number, model)
+        stage.submit(version)
+        story = Story(number, look_alikes=0.01, skew=0.01)
+        stage.find(version, Findings(scores_of(story), evidence_of(stage.sealed, story), "evaluators 0.1", "cpu"))
+        decision = stage.releases.decide(ANA, model, number, "production")
+        stage.releases.answer(BEN, decision.id, Answer.APPROVE, "looked at it")
+    stage.releases.promote(ANA, "big", versions + 1, "production")
+    stage.database.dispose()
 
 
 def _promoting(home: Path) -> Line:

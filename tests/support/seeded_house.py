@@ -40,6 +40,7 @@ from imprimatur.registry.model import Lineage, RiskTier, Use, UsedDataset, Versi
 from imprimatur.registry.service import ARTIFACT_TYPE
 from imprimatur.release.model import Answer, Decision
 from imprimatur.reports import routes as report_routes
+from imprimatur.storage.service import SealedStore
 from imprimatur.web.pages import login_page
 from imprimatur.web.rooms import Rooms
 from imprimatur.web.routes import pages
@@ -292,8 +293,8 @@ def _evaluate(house: House, version: Version, story: Story) -> None:
         attempts=0,
         worker="",
     )
-    evidence = {**_evidence(house, story), "datasets": datasets}
-    findings = Findings(_scores(story), evidence, "imprimatur-evaluators 0.1.0 (d83f9f8)", "cpu")
+    evidence = {**evidence_of(house.sealed, story), "datasets": datasets}
+    findings = Findings(scores_of(story), evidence, "imprimatur-evaluators 0.1.0 (d83f9f8)", "cpu")
     with house.log.unit_of_work("imprimatur", "evaluation.complete", version.label) as unit:
         evaluation_rows.insert(unit.session, run)
         evaluation_rows.begin(unit.session, run)
@@ -313,7 +314,8 @@ def _evaluate(house: House, version: Version, story: Story) -> None:
     )
 
 
-def _scores(story: Story) -> tuple[Score, ...]:
+def scores_of(story: Story) -> tuple[Score, ...]:
+    """What the story's evaluation measured."""
     wide = 1.96 * (story.look_alikes * (1 - story.look_alikes) / story.n) ** 0.5
     values = (
         ("frechet", story.frechet, 0.012, Direction.LOWER),
@@ -341,9 +343,10 @@ def _scores(story: Story) -> tuple[Score, ...]:
     )
 
 
-def _evidence(house: House, story: Story) -> dict[str, object]:
+def evidence_of(sealed: SealedStore, story: Story) -> dict[str, object]:
+    """What the story's evaluation has to show, its images in the sealed store."""
     generator = np.random.default_rng(story.version)
-    put = house.sealed.put_blob
+    put = sealed.put_blob
 
     def shown(digit: int, prompt: str) -> dict[str, object]:
         number = int(generator.integers(1 << 30))
