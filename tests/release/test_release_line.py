@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from imprimatur.access.model import Role
 from imprimatur.core.errors import Refused
@@ -198,3 +199,52 @@ def test_the_bundle_is_signed_and_says_what_stands(stage: Stage) -> None:
     assert [(c["name"], c["team"]) for c in payload["clients"]] == [("game", "games")]
     assert payload["serial"] > earlier["serial"]
     assert payload["expires_at"] > payload["issued_at"]
+
+
+def test_a_decision_waits_in_each_environment_of_its_own(stage: Stage) -> None:
+    stage.enact(2, environment="staging")
+    version = stage.ready()
+    stage.decided()
+    stage.approved(environment="staging")
+    waiting = stage.releases.allowed_and_not_standing(10)
+    assert sorted(waiting) == [(version.id, "production"), (version.id, "staging")]
+    stage.releases.promote(ANA, "digits", 1, "staging")
+    assert stage.releases.allowed_and_not_standing(10) == [(version.id, "production")]
+
+
+def test_how_several_decisions_stand_is_how_each_stands(stage: Stage) -> None:
+    kept = [stage.ready(number) for number in range(1, 6)]
+    decisions = [stage.decided(number) for number in range(1, 6)]
+    stage.releases.answer(BEN, decisions[0].id, Answer.APPROVE, "looked at it")
+    stage.releases.answer(BEN, decisions[1].id, Answer.REJECT, "blurry")
+    stage.evaluate(kept[2], seed=1)
+    stage.submit(kept[3], purpose="something else")
+    stage.releases.revoke(ROOT, str(kept[4].manifest_digest), "a copied work")
+
+    together = stage.releases.statuses(decisions)
+
+    assert together == {decision.id: stage.releases.status(decision) for decision in decisions}
+    said = [together[decision.id] for decision in decisions]
+    assert [(len(each.answers), len(each.missing), len(each.stale)) for each in said] == [
+        (1, 0, 0),
+        (1, 1, 0),
+        (0, 1, 1),
+        (0, 1, 1),
+        (0, 1, 1),
+    ]
+    assert "was revoked by root" in said[4].stale[0]
+
+
+def test_many_decisions_take_no_more_queries_than_one(stage: Stage) -> None:
+    for number in range(1, 6):
+        stage.ready(number)
+    decisions = [stage.decided(number) for number in range(1, 6)]
+    stage.releases.statuses(decisions)
+    asked: list[str] = []
+    event.listen(stage.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+
+    stage.releases.statuses(decisions[:1])
+    of_one = len(asked)
+    stage.releases.statuses(decisions)
+
+    assert len(asked) == 2 * of_one

@@ -274,6 +274,17 @@ def test_admins_are_bound_by_four_eyes_too(stage: Stage) -> None:
     assert stage.releases.status(decision).missing == ("1 approval by a reviewer",)
 
 
+def test_whoever_put_a_version_forward_once_does_not_approve_it(stage: Stage) -> None:
+    version = stage.ready()
+    decision = stage.decided()
+    stage.submit(version, by=ROOT)
+    stage.submit(version)
+    assert stage.releases.status(decision).authors == {"ana", "root"}
+    with pytest.raises(Refused) as caught:
+        stage.releases.answer(ROOT, decision.id, Answer.APPROVE, "mine as well")
+    assert caught.value.code == "own-approval"
+
+
 def test_two_people_are_two_people(stage: Stage) -> None:
     stage.enact(2, count=2)
     stage.ready(1)

@@ -177,7 +177,7 @@ def _fill(database: Database, models: int, versions: int) -> None:
 
 
 def _decide(settings: Settings, versions: int) -> None:
-    """Fifty more versions of the large model, and one more of the fifty models that come first: decided, approved."""
+    """Fifty more versions of the large model, and one more of fifty models: decided, approved, released."""
     stage = Stage(settings, Database(settings.database)).open()
     labels = [("big", versions + 1 + number) for number in range(_ON_A_PAGE)]
     labels += [(model, 2) for model in stage.registry.models(_ON_A_PAGE, "big")]
@@ -188,7 +188,7 @@ def _decide(settings: Settings, versions: int) -> None:
         stage.find(version, Findings(scores_of(story), evidence_of(stage.sealed, story), "evaluators 0.1", "cpu"))
         decision = stage.releases.decide(ANA, model, number, "production")
         stage.releases.answer(BEN, decision.id, Answer.APPROVE, "looked at it")
-    stage.releases.promote(ANA, "big", versions + 1, "production")
+        stage.releases.promote(ANA, model, number, "production")
     stage.database.dispose()
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from imprimatur.api.wiring import House
@@ -256,19 +257,41 @@ def test_text_from_people_is_escaped(house: House, log_in: LogIn) -> None:
     assert "&lt;img src=x" in page
 
 
+def test_many_versions_stand_on_several_pages(empty_house: House, log_in: LogIn) -> None:
+    with empty_house.database.transaction() as session:
+        for number in range(1, 121):
+            _add(session, empty_house, "digits", number)
+    client = log_in(empty_house, "admin")
+
+    pages = [client.get("/models/digits").text]
+    while following := re.search(r'href="(/models/digits\?before=\d+)"', pages[-1]):
+        pages.append(client.get(following[1]).text)
+
+    named = [[int(found) for found in re.findall(r'href="/models/digits/versions/(\d+)"', page)] for page in pages]
+    assert [len(numbers) for numbers in named] == [50, 50, 20]
+    assert [number for numbers in named for number in numbers] == list(range(120, 0, -1))
+    assert "Newest versions" in pages[1]
+    assert "no versions below 1" in text_of(client.get("/models/digits?before=1").text)
+
+
+def _add(session: Session, house: House, model: str, version: int) -> None:
+    """A version that was registered and nothing more."""
+    store.add_version(
+        session,
+        model=model,
+        version=version,
+        run_id=None,
+        source="x",
+        team="imaging",
+        by="ana",
+        at=house.log.clock(),
+    )
+
+
 def test_many_models_stand_on_several_pages(empty_house: House, log_in: LogIn) -> None:
     with empty_house.database.transaction() as session:
         for number in range(120):
-            store.add_version(
-                session,
-                model=f"model-{number:03}",
-                version=1,
-                run_id=None,
-                source="x",
-                team="imaging",
-                by="ana",
-                at=empty_house.log.clock(),
-            )
+            _add(session, empty_house, f"model-{number:03}", 1)
     client = log_in(empty_house, "admin")
 
     pages = [client.get("/").text]

@@ -138,10 +138,10 @@ class Evaluations:
         with self._log.database.reading() as session:
             return rows.of_version(session, version_id)
 
-    def of_versions(self, version_ids: Collection[str]) -> list[Evaluation]:
-        """All runs of some versions, the newest first."""
+    def of_versions(self, version_ids: Collection[str], *, evidence: bool = True) -> list[Evaluation]:
+        """All runs of some versions, the newest first; their evidence is empty where it is not asked for."""
         with self._log.database.reading() as session:
-            return rows.of_versions(session, version_ids)
+            return rows.of_versions(session, version_ids, evidence=evidence)
 
     def open_runs(self) -> dict[str, str]:
         """The worker of each run that has not come to an end, empty where there was none yet; the oldest run first."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.orm import Session, defer
 
 from imprimatur.core.digests import Digest
 from imprimatur.evaluation.document import from_document
@@ -120,15 +121,17 @@ def of_version(
     return [_evaluation(session, row) for row in session.scalars(query.limit(limit))]
 
 
-def of_versions(session: Session, version_ids: Collection[str]) -> list[Evaluation]:
-    """All runs of some versions, newest first by request."""
+def of_versions(session: Session, version_ids: Collection[str], *, evidence: bool) -> list[Evaluation]:
+    """All runs of some versions, newest first by request; their evidence is empty where it is not asked for."""
     query = select(EvaluationRow).where(EvaluationRow.version_id.in_(version_ids))
+    if not evidence:
+        query = query.options(defer(EvaluationRow.evidence))
     found = list(session.scalars(query.order_by(EvaluationRow.requested_at.desc())))
-    of_these = select(ScoreRow).where(ScoreRow.evaluation_id.in_([row.id for row in found])).order_by(ScoreRow.name)
+    of_these = select(*ScoreRow.__table__.columns).where(ScoreRow.evaluation_id.in_([row.id for row in found]))
     scores: dict[str, list[Score]] = {}
-    for row in session.scalars(of_these) if found else ():
-        scores.setdefault(row.evaluation_id, []).append(_score(row))
-    return [_with_scores(row, scores.get(row.id, ())) for row in found]
+    for score in session.execute(of_these.order_by(ScoreRow.name)) if found else ():
+        scores.setdefault(score.evaluation_id, []).append(_score(score))
+    return [_with_scores(row, scores.get(row.id, ()), row.evidence if evidence else {}) for row in found]
 
 
 def newest_measured(session: Session, version_ids: Collection[str]) -> dict[str, Measured]:
@@ -224,10 +227,10 @@ def _update(session: Session, run: str, **values: object) -> None:
 
 def _evaluation(session: Session, row: EvaluationRow) -> Evaluation:
     scores = session.scalars(select(ScoreRow).where(ScoreRow.evaluation_id == row.id).order_by(ScoreRow.name))
-    return _with_scores(row, [_score(score) for score in scores])
+    return _with_scores(row, [_score(score) for score in scores], row.evidence)
 
 
-def _with_scores(row: EvaluationRow, scores: Iterable[Score]) -> Evaluation:
+def _with_scores(row: EvaluationRow, scores: Iterable[Score], evidence: Mapping[str, Any]) -> Evaluation:
     return Evaluation(
         id=row.id,
         version_id=row.version_id,
@@ -242,7 +245,7 @@ def _with_scores(row: EvaluationRow, scores: Iterable[Score]) -> Evaluation:
         device=row.device,
         seconds=row.seconds,
         scores=tuple(scores),
-        evidence=row.evidence,
+        evidence=evidence,
         digest=row.digest,
         error=row.error,
         requested_by=row.requested_by,
@@ -253,7 +256,7 @@ def _with_scores(row: EvaluationRow, scores: Iterable[Score]) -> Evaluation:
     )
 
 
-def _score(row: ScoreRow) -> Score:
+def _score(row: ScoreRow | Row[Any]) -> Score:
     return Score(
         name=row.name,
         value=row.value,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, column, delete, func, insert, select, table, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from imprimatur.core.digests import Digest, new_id
 from imprimatur.registry.importing.model import ImportedVersion, KnownRun, KnownVersion, Mark, VersionKey
@@ -168,13 +168,19 @@ def versions(session: Session, model: str, *, limit: int, before: int | None) ->
 
 def newest(session: Session, models: Collection[str], *, each: int) -> list[VersionRow]:
     """The newest living versions of some models, at most ``each`` of each, newest first."""
-    place = func.row_number().over(partition_by=VersionRow.model, order_by=VersionRow.version.desc()).label("place")
-    living = (
-        select(VersionRow.id, place).where(VersionRow.model.in_(models), VersionRow.removed_at.is_(None)).subquery()
+    named = select(VersionRow.model).where(VersionRow.model.in_(models)).distinct().subquery()
+    below = aliased(VersionRow)
+    first_left_out = (  # numbering all rows of a large model to keep a few would take longer
+        select(below.version)
+        .where(below.model == named.c.model, below.removed_at.is_(None))
+        .order_by(below.version.desc())
+        .offset(each)
+        .limit(1)
+        .scalar_subquery()
     )
-    chosen = select(living.c.id).where(living.c.place <= each)
-    ordered = select(VersionRow).where(VersionRow.id.in_(chosen)).order_by(VersionRow.model, VersionRow.version.desc())
-    return list(session.scalars(ordered))
+    query = _living().join(named, named.c.model == VersionRow.model)
+    query = query.where(VersionRow.version > func.coalesce(first_left_out, 0))
+    return list(session.scalars(query.order_by(VersionRow.model, VersionRow.version.desc())))
 
 
 def unsealed(session: Session, *, before: datetime) -> list[VersionRow]:
@@ -262,10 +268,13 @@ def submissions_of(session: Session, version_ids: Collection[str]) -> list[Submi
     return [_submission(row) for row in session.scalars(ordered)]
 
 
-def submitted_by(session: Session, submission_ids: Collection[str]) -> dict[str, str]:
-    """Who made some submissions, by their ids."""
-    query = select(SubmissionRow.id, SubmissionRow.submitted_by).where(SubmissionRow.id.in_(submission_ids))
-    return {row.id: row.submitted_by for row in session.execute(query)}
+def submitters(session: Session, version_ids: Collection[str]) -> dict[str, set[str]]:
+    """Everybody who ever put some versions forward, by version; versions that nobody did are left out."""
+    query = select(SubmissionRow.version_id, SubmissionRow.submitted_by).where(SubmissionRow.version_id.in_(version_ids))
+    found: dict[str, set[str]] = {}
+    for row in session.execute(query):
+        found.setdefault(row.version_id, set()).add(row.submitted_by)
+    return found
 
 
 def submission(session: Session, submission_id: str) -> Submission | None:

@@ -94,11 +94,13 @@ class DecisionStatus:
 
     ``missing`` says who must still approve, in words such as ``1 approval by a reviewer``; ``stale`` what changed since
     or forbids the version altogether, so that the decision does not apply any more. Both are empty where nothing is.
+    ``authors`` registered the version or put it forward once, so that their answers do not count.
     """
 
     answers: tuple[Approval, ...]
     missing: tuple[str, ...]
     stale: tuple[str, ...]
+    authors: frozenset[str]
 
 
 class End(StrEnum):

@@ -193,10 +193,10 @@ class Releases:
         with self._log.database.reading() as session:
             return store.current(session, model, environment)
 
-    def active(self) -> list[Release]:
-        """Everything that stands now, by model and environment."""
+    def active(self, models: Collection[str] | None = None) -> list[Release]:
+        """Everything that stands now, by model and environment; of some models where they are given."""
         with self._log.database.reading() as session:
-            return store.active(session)
+            return store.active(session, models)
 
     def history(self, model: str, at: datetime | None = None) -> list[Release]:
         """The model's releases, newest first; those that stood at ``at`` where it is given."""
@@ -218,8 +218,8 @@ class Releases:
         with self._log.database.reading() as session:
             return store.decisions_of(session, version_ids)
 
-    def allowed_and_not_standing(self, limit: int) -> list[str]:
-        """Ids of the versions that policy allows somewhere where they do not stand, newest decision first."""
+    def allowed_and_not_standing(self, limit: int) -> list[tuple[str, str]]:
+        """Ids of versions, each with an environment in which policy allows it and it does not stand, newest first."""
         with self._log.database.reading() as session:
             return store.allowed_and_not_standing(session, limit=limit)
 
@@ -252,6 +252,7 @@ class Releases:
                     )
                 ),
                 stale=_stale(one, now),
+                authors=authors[one.id],
             )
             for one in decisions
         }

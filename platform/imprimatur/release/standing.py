@@ -103,17 +103,15 @@ def require_evaluation(session: Session, version: Version) -> Evaluation:
 
 
 def authors_of(session: Session, decisions: Collection[Decision]) -> dict[str, frozenset[str]]:
-    """Who registered the version of each decision, living or not, and who put it forward then; by decision."""
-    registered = registry_store.registered_by(session, {decision.version_id for decision in decisions})
-    submitted = registry_store.submitted_by(session, {decision.submission_id for decision in decisions})
-    return {
-        decision.id: frozenset(
-            author
-            for author in (registered.get(decision.version_id), submitted.get(decision.submission_id))
-            if author is not None
-        )
-        for decision in decisions
-    }
+    """Who registered the version of each decision, living or not, and everybody who ever put it forward; by decision.
+
+    Whoever put a version forward once is no second pair of eyes, though somebody else did so again since.
+    """
+    versions = {decision.version_id for decision in decisions}
+    registered = registry_store.registered_by(session, versions)
+    submitted = registry_store.submitters(session, versions)
+    authors = {each: frozenset(submitted.get(each, set())) | {registered[each]} for each in versions}
+    return {decision.id: authors[decision.version_id] for decision in decisions}
 
 
 def _require_sealed(version: Version) -> Digest:

@@ -78,16 +78,18 @@ def decisions_of(session: Session, version_ids: Collection[str]) -> list[Decisio
     return [_decision(row) for row in session.scalars(ordered)]
 
 
-def allowed_and_not_standing(session: Session, *, limit: int) -> list[str]:
-    """Ids of the versions that a decision allows in an environment where they do not stand, newest decision first."""
+def allowed_and_not_standing(session: Session, *, limit: int) -> list[tuple[str, str]]:
+    """Ids of versions, each with an environment in which a decision allows it and it does not stand, newest first."""
     stands = select(ReleaseRow.id).where(
         ReleaseRow.version_id == DecisionRow.version_id,
         ReleaseRow.environment == DecisionRow.environment,
         ReleaseRow.ended_at.is_(None),
     )
     newest = func.max(DecisionRow.decided_at)
-    query = select(DecisionRow.version_id).where(DecisionRow.verdict == Verdict.ALLOW.value, ~stands.exists())
-    return list(session.scalars(query.group_by(DecisionRow.version_id).order_by(newest.desc()).limit(limit)))
+    place = (DecisionRow.version_id, DecisionRow.environment)
+    query = select(*place).where(DecisionRow.verdict == Verdict.ALLOW.value, ~stands.exists())
+    found = session.execute(query.group_by(*place).order_by(newest.desc()).limit(limit))
+    return [(row.version_id, row.environment) for row in found]
 
 
 def add_approval(session: Session, approval: Approval) -> None:
@@ -157,9 +159,11 @@ def current(session: Session, model: str, environment: str) -> Release | None:
     return _release(row) if row else None
 
 
-def active(session: Session, *, digest: Digest | None = None) -> list[Release]:
-    """Everything that stands now, by model and environment; of one manifest where it is given."""
+def active(session: Session, models: Collection[str] | None = None, *, digest: Digest | None = None) -> list[Release]:
+    """Everything that stands now, by model and environment; of some models, or of one manifest, where given."""
     query = select(ReleaseRow).where(ReleaseRow.ended_at.is_(None)).order_by(ReleaseRow.model, ReleaseRow.environment)
+    if models is not None:
+        query = query.where(ReleaseRow.model.in_(models))
     if digest is not None:
         query = query.where(ReleaseRow.manifest_digest == digest)
     return [_release(row) for row in session.scalars(query)]

@@ -6,17 +6,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, wraps
 from html import escape
-from typing import Any
+from typing import Any, ParamSpec
 
 import altair as alt
 import vl_convert
 
 from imprimatur.reports import palette
 
+_Asks = ParamSpec("_Asks")
+_REMEMBERED = 512
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
 _ARIA = re.compile(r' (?:role|aria-[a-z]+)="[^"]*"')
 _OUTER = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"[^>]*>')
@@ -33,6 +35,31 @@ class Chart:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     csv_path: str = ""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A call, told from others by what its arguments say."""
+
+    text: str
+    arguments: tuple[Any, ...] = field(compare=False)
+    named: Mapping[str, Any] = field(compare=False)
+
+
+def remembered(chart: Callable[_Asks, Chart]) -> Callable[_Asks, Chart]:
+    """``chart`` as a function that draws the same data once: Altair takes longer to say what to draw than a whole
+    page may take.
+    """
+
+    @lru_cache(_REMEMBERED)
+    def drawn(asked: _Asked) -> Chart:
+        return chart(*asked.arguments, **asked.named)
+
+    @wraps(chart)
+    def known(*arguments: _Asks.args, **named: _Asks.kwargs) -> Chart:
+        return drawn(_Asked(repr((arguments, named)), arguments, named))
+
+    return known
 
 
 def csv_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -60,7 +87,7 @@ def draw(layers: Sequence[alt.Chart], *, width: int, height: int, label: str) ->
     return _labelled(_render(json.dumps(spec, sort_keys=True)), label)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(_REMEMBERED)
 def _render(spec: str) -> str:
     return str(vl_convert.vegalite_to_svg(json.loads(spec)))
 

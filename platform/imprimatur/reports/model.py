@@ -1,9 +1,9 @@
-"""Everything that is known of one version, gathered for people: the dossier."""
+"""Everything that is known of one version, gathered for people: in brief, and as a dossier."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from imprimatur.core.digests import Digest
 from imprimatur.costs.model import Kind
@@ -45,30 +45,25 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Dossier:
-    """One version with all that was done about it. ``evaluation`` is the one that ``decision`` rests on.
+class Brief:
+    """One version and how far it has come. ``evaluation`` is the one that ``decision`` rests on.
 
-    ``stale`` says what changed since the decision, so that it does not apply any more; ``production`` is what stands in
-    the decision's environment, this version itself included; ``latest_run`` is the newest run, complete or not.
+    ``stale`` says what changed since the decision, so that it does not apply any more; ``policy`` is what decided;
+    ``latest_run`` is the newest run, complete or not; ``authors`` can't answer the decision.
     """
 
     version: Version
-    environment: str
-    submission: Submission | None = None
-    evaluation: Evaluation | None = None
-    latest_run: Evaluation | None = None
-    suite: Suite | None = None
-    decision: Decision | None = None
-    stale: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    revocation: Revocation | None = None
-    approvals: tuple[Approval, ...] = ()
-    releases: tuple[Release, ...] = ()
-    policy: Policy | None = None
-    production: Standing | None = None
-    data: tuple[DataUse, ...] = ()
-    costs: Mapping[Kind, float] = field(default_factory=dict)
-    currency: str = ""
+    submission: Submission | None
+    evaluation: Evaluation | None
+    latest_run: Evaluation | None
+    decision: Decision | None
+    policy: Policy | None
+    stale: tuple[str, ...]
+    missing: tuple[str, ...]
+    approvals: tuple[Approval, ...]
+    authors: frozenset[str]
+    releases: tuple[Release, ...]
+    revocation: Revocation | None
 
     @property
     def stage(self) -> Stage:
@@ -89,11 +84,26 @@ class Dossier:
         return tuple(release.environment for release in self.releases)
 
     @property
-    def is_in_production(self) -> bool:
-        """Whether this very version stands in the environment that the dossier is about."""
-        return self.production is not None and self.production.version.id == self.version.id
-
-    @property
     def rejection(self) -> Approval | None:
         """The answer that stops the decision, where somebody gave one."""
         return next((answer for answer in self.approvals if answer.answer is Answer.REJECT), None)
+
+
+@dataclass(frozen=True)
+class Dossier(Brief):
+    """One version with all that was done about it.
+
+    ``production`` is what stands in ``environment``, the decision's, this version itself included.
+    """
+
+    environment: str
+    suite: Suite | None
+    production: Standing | None
+    data: tuple[DataUse, ...]
+    costs: Mapping[Kind, float]
+    currency: str
+
+    @property
+    def is_in_production(self) -> bool:
+        """Whether this very version stands in the environment that the dossier is about."""
+        return self.production is not None and self.production.version.id == self.version.id

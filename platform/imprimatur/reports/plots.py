@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import altair as alt
@@ -14,7 +13,7 @@ from imprimatur.core.clock import iso
 from imprimatur.costs.model import Kind
 from imprimatur.policy.model import Bounds, Verdict
 from imprimatur.reports import palette
-from imprimatur.reports.charts import Chart, chart_of, draw
+from imprimatur.reports.charts import Chart, chart_of, draw, remembered
 from imprimatur.reports.words import (
     RULE_VERDICTS,
     amount_of,
@@ -28,7 +27,6 @@ from imprimatur.reports.words import (
 )
 
 _WIDTH = 400
-_REMEMBERED = 256  # charts; Altair needs longer to say what to draw than a whole page may take
 _NOT_JUDGED = "not judged"
 _ANSWERS = (*RULE_VERDICTS.values(), _NOT_JUDGED)
 _ANSWER_COLOURS = (palette.GOOD, palette.BAD, palette.OPEN, palette.MUTED)
@@ -64,8 +62,8 @@ class Spending:
     amount: float
 
 
-@lru_cache(_REMEMBERED)
-def score_by_version(name: str, points: tuple[VersionPoint, ...], *, csv_path: str = "") -> Chart:
+@remembered
+def score_by_version(name: str, points: Sequence[VersionPoint], *, csv_path: str = "") -> Chart:
     """Score by version with interval and limit, coloured and shaped by what the policy said."""
     words = score_name(name, lower_is_better=points[-1].bounds.lower_is_better)
     question = f"{words.title}: is it improving from version to version?"
@@ -90,8 +88,8 @@ def score_by_version(name: str, points: tuple[VersionPoint, ...], *, csv_path: s
     return Chart(f"score-{name}", question, summary, svg, columns, table, csv_path)
 
 
-@lru_cache(_REMEMBERED)
-def served_by_time(name: str, points: tuple[ServedPoint, ...], limit: float | None, *, csv_path: str = "") -> Chart:
+@remembered
+def served_by_time(name: str, points: Sequence[ServedPoint], limit: float | None, *, csv_path: str = "") -> Chart:
     """Score of served images by window, with its interval and the limit that the release was decided with."""
     words = score_name(name, lower_is_better=points[-1].bounds.lower_is_better)
     question = f"{words.title}: does it hold in what is served?"
@@ -141,8 +139,8 @@ def served_by_time(name: str, points: tuple[ServedPoint, ...], limit: float | No
     return Chart(f"served-{name}", question, summary, svg, columns, table, csv_path)
 
 
-@lru_cache(_REMEMBERED)
-def cost_by_kind(spent: tuple[Spending, ...], currency: str, *, group: str, question: str, csv_path: str = "") -> Chart:
+@remembered
+def cost_by_kind(spent: Sequence[Spending], currency: str, *, group: str, question: str, csv_path: str = "") -> Chart:
     """Money by ``group`` (a model, a version) as stacked bars of training, evaluation and serving."""
     names = list(dict.fromkeys(each.name for each in spent))
     kinds = [kind.value for kind in Kind]
@@ -167,6 +165,7 @@ def cost_by_kind(spent: tuple[Spending, ...], currency: str, *, group: str, ques
     return Chart("cost", question, summary, svg, (group, "For", "Amount"), table, csv_path)
 
 
+@remembered
 def look_alikes(similarity: Mapping[str, Any], *, csv_path: str = "") -> Chart:
     """Histograms of similarity to the nearest protected work, generated against held-out real images."""
     question = "Are generated images nearer to protected works than real images are?"
@@ -237,6 +236,7 @@ def _trimmed(similarity: Mapping[str, Any]) -> tuple[list[float], list[int], lis
     return edges[first : last + 1], ours[first:last], theirs[first:last]
 
 
+@remembered
 def balance(entry: Mapping[str, Any], *, csv_path: str = "", id: str = "balance") -> Chart:  # noqa: A002 -- an id
     """What one prompt's images show, as shares, with a tick at each declared target."""
     question = f"What does “{entry['prompt']}” show?"

@@ -1,55 +1,35 @@
-"""Gathering the dossier of a version from the rooms that know its parts, and drawing it as a report."""
+"""Gathering what is known of versions from the rooms that know its parts, and drawing it as a report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
 from imprimatur.access.model import Action, Principal
 from imprimatur.core.digests import Digest
 from imprimatur.core.errors import NotFound
-from imprimatur.costs.model import Kind
 from imprimatur.costs.service import Ledger
 from imprimatur.datasets.model import Dataset
 from imprimatur.datasets.service import Datasets
-from imprimatur.evaluation.model import Evaluation, Status, Suite
+from imprimatur.evaluation.model import Evaluation, Status
 from imprimatur.evaluation.service import Evaluations
-from imprimatur.policy.model import Policy
 from imprimatur.policy.service import Policies
 from imprimatur.registry.model import Lineage, Submission, Version
 from imprimatur.registry.service import Registry
-from imprimatur.release.model import Decision, DecisionStatus, Release, Revocation
+from imprimatur.release.model import Decision, DecisionStatus, Release
 from imprimatur.release.service import Releases
 from imprimatur.reports.document import document_of
 from imprimatur.reports.html import html_of
 from imprimatur.reports.markdown import markdown_of
-from imprimatur.reports.model import DataUse, Dossier, Standing
+from imprimatur.reports.model import Brief, DataUse, Dossier, Standing
 
-_UNDECIDED = DecisionStatus((), (), ())
+_UNDECIDED = DecisionStatus((), (), (), frozenset())
 _OfVersion = TypeVar("_OfVersion", Decision, Evaluation, Submission, Release)
 
 
-@dataclass(frozen=True)
-class _Gathered:
-    """What several dossiers need, read once: by the version's id, costs by its model and number."""
-
-    decisions: Mapping[str, Decision]
-    runs: Mapping[str, Sequence[Evaluation]]
-    submissions: Mapping[str, Sequence[Submission]]
-    releases: Mapping[str, Sequence[Release]]
-    costs: Mapping[tuple[str, int], Mapping[Kind, float]]
-    statuses: Mapping[str, DecisionStatus]
-    revocations: Mapping[Digest, Revocation]
-    standing: Callable[[str, str], Standing | None]
-    suite: Callable[[Digest], Suite]
-    policy: Callable[[str, int], Policy]
-    dataset: Callable[[Digest], Dataset | None]
-
-
 class Reports:
-    """What is known of versions, as dossiers and as finished reports."""
+    """What is known of versions: in brief, as dossiers and as finished reports."""
 
     def __init__(
         self,
@@ -79,58 +59,57 @@ class Reports:
 
     def dossier_of(self, version: Version, environment: str | None = None) -> Dossier:
         """Everything about ``version``."""
-        return self._dossier(version, self._gather([version], environment), environment)
-
-    def dossiers_of(self, versions: Sequence[Version]) -> list[Dossier]:
-        """Everything about several versions, read together."""
-        gathered = self._gather(versions)
-        return [self._dossier(version, gathered, None) for version in versions]
-
-    def _gather(self, versions: Sequence[Version], environment: str | None = None) -> _Gathered:
-        ids = [version.id for version in versions]
-        active = self._releases.active()
-        made = _by_version(self._releases.decisions_of_versions(ids))
-        newest = {version.id: _decision(version, made.get(version.id, ()), environment) for version in versions}
-        decisions = {version_id: decision for version_id, decision in newest.items() if decision is not None}
-        return _Gathered(
-            decisions=decisions,
-            runs=_by_version(self._evaluations.of_versions(ids)),
-            submissions=_by_version(self._registry.submissions_of(ids)),
-            releases=_by_version(active),
-            costs=self._ledger.of_versions([(version.model, version.version) for version in versions]),
-            statuses=self._releases.statuses(decisions.values()),
-            revocations=self._releases.revocations([each.manifest_digest for each in versions if each.manifest_digest]),
-            standing=cache(lambda model, place: self._standing(active, model, place)),
-            suite=cache(self._evaluations.suite_of),
-            policy=cache(self._policies.get),
-            dataset=cache(self._known),
-        )
-
-    def _dossier(self, version: Version, gathered: _Gathered, environment: str | None) -> Dossier:
-        decision = gathered.decisions.get(version.id)
-        status = gathered.statuses[decision.id] if decision else _UNDECIDED
-        place = decision.environment if decision else environment or self._environments[-1]
-        runs = gathered.runs.get(version.id, ())
-        evaluation = self._evaluated(decision, runs)
+        brief = self._briefs([version], environment, evidence=True)[0]
+        place = brief.decision.environment if brief.decision else environment or self._environments[-1]
+        evaluation = brief.evaluation
         return Dossier(
-            version=version,
+            **vars(brief),
             environment=place,
-            submission=_submission(gathered.submissions.get(version.id, ()), decision),
-            evaluation=evaluation,
-            latest_run=max(runs, key=lambda run: run.requested_at, default=None),
-            suite=gathered.suite(evaluation.suite_digest) if evaluation else None,
-            decision=decision,
-            stale=status.stale,
-            missing=status.missing,
-            revocation=gathered.revocations.get(version.manifest_digest or ""),
-            approvals=status.answers,
-            releases=tuple(gathered.releases.get(version.id, ())),
-            policy=gathered.policy(decision.policy_name, decision.policy_version) if decision else None,
-            production=gathered.standing(version.model, place),
-            data=_data(version, evaluation, gathered.dataset),
-            costs=gathered.costs[version.model, version.version],
+            suite=self._evaluations.suite_of(evaluation.suite_digest) if evaluation else None,
+            production=self._standing(version.model, place),
+            data=_data(version, evaluation, self._known),
+            costs=self._ledger.of_versions([(version.model, version.version)])[version.model, version.version],
             currency=self._ledger.rates.currency,
         )
+
+    def briefs_of(self, versions: Sequence[Version], environment: str | None = None) -> list[Brief]:
+        """How far several versions have come (towards ``environment``, where one is named), read together.
+
+        Their evaluations come without evidence.
+        """
+        return self._briefs(versions, environment, evidence=False)
+
+    def _briefs(self, versions: Sequence[Version], environment: str | None, *, evidence: bool) -> list[Brief]:
+        ids = [version.id for version in versions]
+        made = _by_version(self._releases.decisions_of_versions(ids))
+        decisions = {version.id: _decision(version, made.get(version.id, ()), environment) for version in versions}
+        statuses = self._releases.statuses([decision for decision in decisions.values() if decision])
+        runs = _by_version(self._evaluations.of_versions(ids, evidence=evidence))
+        submissions = _by_version(self._registry.submissions_of(ids))
+        releases = _by_version(self._releases.active({version.model for version in versions}))
+        revoked = self._releases.revocations([each.manifest_digest for each in versions if each.manifest_digest])
+        policy = cache(self._policies.get)
+
+        def brief(version: Version) -> Brief:
+            decision = decisions[version.id]
+            status = statuses[decision.id] if decision else _UNDECIDED
+            of_this = runs.get(version.id, ())
+            return Brief(
+                version=version,
+                submission=_submission(submissions.get(version.id, ()), decision),
+                evaluation=self._evaluated(decision, of_this),
+                latest_run=max(of_this, key=lambda run: run.requested_at, default=None),
+                decision=decision,
+                policy=policy(decision.policy_name, decision.policy_version) if decision else None,
+                stale=status.stale,
+                missing=status.missing,
+                approvals=status.answers,
+                authors=status.authors,
+                releases=tuple(releases.get(version.id, ())),
+                revocation=revoked.get(version.manifest_digest or ""),
+            )
+
+        return [brief(version) for version in versions]
 
     def _evaluated(self, decision: Decision | None, runs: Sequence[Evaluation]) -> Evaluation | None:
         """The run that the decision rests on; without a decision the newest that is complete."""
@@ -154,8 +133,8 @@ class Reports:
         actor.require(Action.READ)
         return html_of(self.dossier(model, version), self._evaluations.evidence_image)
 
-    def _standing(self, active: Sequence[Release], model: str, environment: str) -> Standing | None:
-        release = next((one for one in active if (one.model, one.environment) == (model, environment)), None)
+    def _standing(self, model: str, environment: str) -> Standing | None:
+        release = self._releases.current(model, environment)
         if release is None:
             return None
         decision = self._releases.decision(release.decision_id)
@@ -216,4 +195,4 @@ def _by_version(things: Iterable[_OfVersion]) -> dict[str, list[_OfVersion]]:
 
 def _newest_complete(runs: Sequence[Evaluation]) -> Evaluation | None:
     complete = [run for run in runs if run.status is Status.COMPLETE]
-    return max(complete, key=lambda run: run.requested_at, default=None)
+    return max(complete, key=lambda run: run.finished_at or run.requested_at, default=None)

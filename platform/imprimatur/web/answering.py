@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from imprimatur.access.model import Action, Principal
 from imprimatur.policy.model import Verdict
 from imprimatur.release.model import Answer
-from imprimatur.reports.model import Dossier
+from imprimatur.reports.model import Brief
 from imprimatur.reports.words import VERDICTS, listed, moment, needed
 
 _DONE = {Answer.APPROVE: "approved", Answer.REJECT: "rejected"}
@@ -35,68 +35,70 @@ class Buttons:
     decide: Button
 
 
-def buttons_for(caller: Principal, dossier: Dossier) -> Buttons:
-    """The buttons of ``dossier``'s review page for ``caller``. The rooms behind them check all of this again."""
-    answering = _why_no_answer(caller, dossier)
-    approving = answering or _why_no_approval(dossier)
+def buttons_for(caller: Principal, brief: Brief) -> Buttons:
+    """The buttons of a version's review page for ``caller``. The rooms behind them check all of this again."""
+    answering = _why_no_answer(caller, brief)
+    approving = answering or _why_no_approval(brief)
     return Buttons(
         approve=Button(approving),
         reject=Button(answering),
-        promote=Button(_why_no_promotion(caller, dossier)),
-        decide=Button(_why_no_decision(caller, dossier)),
+        promote=Button(_why_no_promotion(caller, brief)),
+        decide=Button(_why_no_decision(caller, brief)),
     )
 
 
-def _why_no_answer(caller: Principal, dossier: Dossier) -> str:
-    if dossier.decision is None or dossier.policy is None:
+def _why_no_answer(caller: Principal, brief: Brief) -> str:
+    if brief.decision is None or brief.policy is None:
         return "There is no decision to answer yet: the policy has to be asked first."
-    if dossier.submission is not None and dossier.submission.submitted_by == caller.name:
+    if brief.submission is not None and brief.submission.submitted_by == caller.name:
         return "You submitted this version. Somebody else has to answer: four eyes, admins included."
-    if dossier.version.registered_by == caller.name:
+    if brief.version.registered_by == caller.name:
         return "You registered this version. Somebody else has to answer: four eyes, admins included."
-    asked = sorted({block.role for block in dossier.policy.approvals})
+    if caller.name in brief.authors:
+        return "You put this version forward before. Somebody else has to answer: four eyes, admins included."
+    asked = sorted({block.role for block in brief.policy.approvals})
     if not caller.may(Action.APPROVE) or not set(asked) & set(caller.roles):
         return f"The policy asks for a {listed(asked)}. Your roles: {listed(sorted(caller.roles)) or 'none'}."
-    if dossier.stale:
-        return f"The decision does not apply any more: {listed(dossier.stale)}. Ask the policy again."
-    mine = [approval for approval in dossier.approvals if approval.person == caller.name]
+    if brief.stale:
+        return f"The decision does not apply any more: {listed(brief.stale)}. Ask the policy again."
+    mine = [approval for approval in brief.approvals if approval.person == caller.name]
     if mine:
         return f"You {_DONE[mine[-1].answer]} this decision on {moment(mine[-1].at)}."
     return ""
 
 
-def _why_no_approval(dossier: Dossier) -> str:
-    decision = dossier.decision
+def _why_no_approval(brief: Brief) -> str:
+    decision = brief.decision
     if decision is not None and decision.verdict is not Verdict.ALLOW:
         return f"The verdict is “{VERDICTS[decision.verdict]}”, so an approval could release nothing."
     return ""
 
 
-def _why_no_promotion(caller: Principal, dossier: Dossier) -> str:
-    decision = dossier.decision
+def _why_no_promotion(caller: Principal, brief: Brief) -> str:
+    decision = brief.decision
     if decision is None:
         return "There is no decision yet: the policy has to be asked first."
-    if decision.environment in dossier.environments:
+    if decision.environment in brief.environments:
         return f"This version stands in {decision.environment} already."
     if decision.verdict is not Verdict.ALLOW:
         return f"The verdict is “{VERDICTS[decision.verdict]}”. Only a version that meets policy is released."
-    if dossier.stale:
-        return f"The decision does not apply any more: {listed(dossier.stale)}. Ask the policy again."
-    if dossier.rejection is not None:
-        return f"{dossier.rejection.person} rejected it: {dossier.rejection.reason}"
-    if dossier.missing:
-        return needed(dossier.missing)
+    if brief.stale:
+        return f"The decision does not apply any more: {listed(brief.stale)}. Ask the policy again."
+    if brief.rejection is not None:
+        return f"{brief.rejection.person} rejected it: {brief.rejection.reason}"
+    if brief.missing:
+        return needed(brief.missing)
     if not caller.may(Action.PROMOTE):
         return f"Only an engineer or an operator can promote. Your roles: {listed(sorted(caller.roles)) or 'none'}."
     return ""
 
 
-def _why_no_decision(caller: Principal, dossier: Dossier) -> str:
-    if dossier.submission is None:
+def _why_no_decision(caller: Principal, brief: Brief) -> str:
+    if brief.submission is None:
         return "The version is not submitted for a use yet, and a decision is about a use."
-    if dossier.evaluation is None:
+    if brief.evaluation is None:
         return "No evaluation is complete yet, and a decision rests on one."
-    if dossier.decision is not None and not dossier.stale:
+    if brief.decision is not None and not brief.stale:
         return "The newest decision still applies."
     if not caller.may(Action.DECIDE):
         return f"Your roles do not allow it: {listed(sorted(caller.roles)) or 'none'}."

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from imprimatur.costs.model import Kind
 from imprimatur.policy.model import Bounds, RuleResult, Verdict
 from imprimatur.reports.charts import Chart
-from imprimatur.reports.model import Dossier
+from imprimatur.reports.model import Brief
 from imprimatur.reports.plots import Spending, VersionPoint, cost_by_kind, score_by_version
 from imprimatur.reports.requirements import bounds_of
 
 SIDE_BY_SIDE = 5
+_IN_A_CHART = 20
 
 
 @dataclass(frozen=True)
@@ -37,28 +38,29 @@ class Row:
 class SideBySide:
     """Versions as columns, scores as rows."""
 
-    versions: tuple[Dossier, ...]
+    versions: tuple[Brief, ...]
     rows: tuple[Row, ...]
 
 
-def side_by_side(dossiers: Sequence[Dossier]) -> SideBySide:
+def side_by_side(briefs: Sequence[Brief]) -> SideBySide:
     """Scores as rows, the newest measured versions as columns."""
-    shown = tuple([dossier for dossier in dossiers if dossier.evaluation][:SIDE_BY_SIDE])
+    shown = tuple([brief for brief in briefs if brief.evaluation][:SIDE_BY_SIDE])
     return SideBySide(shown, tuple(_row(name, shown) for name in _names(shown)))
 
 
-def quality_charts(model: str, dossiers: Sequence[Dossier]) -> tuple[Chart, ...]:
-    """For each score a chart over the versions that have it, oldest first."""
-    ordered = sorted(dossiers, key=lambda dossier: dossier.version.version)
+def quality_charts(model: str, briefs: Sequence[Brief]) -> tuple[Chart, ...]:
+    """For each score a chart over the newest measured versions, oldest first."""
+    measured = [brief for brief in briefs if brief.evaluation][:_IN_A_CHART]
+    ordered = sorted(measured, key=lambda brief: brief.version.version)
     charts = ((name, _points(name, ordered)) for name in _names(ordered))
     return tuple(score_by_version(name, points, csv_path=f"/models/{model}/quality.csv") for name, points in charts)
 
 
 def cost_chart(model: str, costs: Mapping[int, Mapping[Kind, float]], currency: str) -> Chart | None:
-    """What each version cost by kind; None where nothing was spent."""
+    """What each of the newest versions cost by kind; None where nothing was spent."""
     spent = tuple(
         Spending(f"v{version}", kind, amount)
-        for version, kinds in sorted(costs.items())
+        for version, kinds in sorted(costs.items())[-_IN_A_CHART:]
         for kind, amount in kinds.items()
         if amount
     )
@@ -68,59 +70,59 @@ def cost_chart(model: str, costs: Mapping[int, Mapping[Kind, float]], currency: 
     return cost_by_kind(spent, currency, group="Version", question=question, csv_path=f"/models/{model}/costs.csv")
 
 
-def quality_rows(dossiers: Sequence[Dossier]) -> list[tuple[str, ...]]:
+def quality_rows(briefs: Sequence[Brief]) -> list[tuple[str, ...]]:
     """Every score of every version for a spreadsheet."""
     rows = []
-    for dossier in sorted(dossiers, key=lambda each: each.version.version):
-        judged = _judged(dossier)
-        for score in dossier.evaluation.scores if dossier.evaluation else ():
+    for brief in sorted(briefs, key=lambda each: each.version.version):
+        judged = _judged(brief)
+        for score in brief.evaluation.scores if brief.evaluation else ():
             result = judged.get(score.name)
             limit = result.limit if result else None
             verdict = result.verdict.value if result else ""
             numbers = (score.value, score.ci_low, score.ci_high, score.n, "" if limit is None else limit)
-            rows.append((dossier.version.label, score.name, *map(str, numbers), verdict))
+            rows.append((brief.version.label, score.name, *map(str, numbers), verdict))
     return rows
 
 
 QUALITY_COLUMNS = ("version", "score", "value", "ci_low", "ci_high", "images", "limit", "verdict")
 
 
-def _names(dossiers: Sequence[Dossier]) -> list[str]:
+def _names(briefs: Sequence[Brief]) -> list[str]:
     """Names of all scores: those that a policy judges first, in its order."""
-    measured = [score.name for each in dossiers if each.evaluation for score in each.evaluation.scores]
-    judged = [name for each in dossiers for name in _judged(each) if name in measured]
+    measured = [score.name for each in briefs if each.evaluation for score in each.evaluation.scores]
+    judged = [name for each in briefs for name in _judged(each) if name in measured]
     return list(dict.fromkeys([*judged, *measured]))
 
 
-def _row(name: str, dossiers: Sequence[Dossier]) -> Row:
-    cells = [_cell(name, dossier) for dossier in dossiers]
+def _row(name: str, briefs: Sequence[Brief]) -> Row:
+    cells = [_cell(name, brief) for brief in briefs]
     lower = next((cell.bounds.lower_is_better for cell in cells if cell.bounds), True)
-    limits = [result.limit for each in dossiers if (result := _judged(each).get(name))]
+    limits = [result.limit for each in briefs if (result := _judged(each).get(name))]
     return Row(name, lower, limits[0] if limits else None, tuple(cells))
 
 
-def _cell(name: str, dossier: Dossier) -> Cell:
-    result = _judged(dossier).get(name)
-    return Cell(_bounds(name, dossier), result.verdict if result else None)
+def _cell(name: str, brief: Brief) -> Cell:
+    result = _judged(brief).get(name)
+    return Cell(_bounds(name, brief), result.verdict if result else None)
 
 
-def _points(name: str, dossiers: Sequence[Dossier]) -> tuple[VersionPoint, ...]:
+def _points(name: str, briefs: Sequence[Brief]) -> tuple[VersionPoint, ...]:
     points = []
-    for dossier in dossiers:
-        bounds = _bounds(name, dossier)
-        result = _judged(dossier).get(name)
+    for brief in briefs:
+        bounds = _bounds(name, brief)
+        result = _judged(brief).get(name)
         if bounds is not None:
             verdict, limit = (result.verdict, result.limit) if result else (None, None)
-            points.append(VersionPoint(dossier.version.version, bounds, verdict, limit))
+            points.append(VersionPoint(brief.version.version, bounds, verdict, limit))
     return tuple(points)
 
 
-def _bounds(name: str, dossier: Dossier) -> Bounds | None:
-    scores = dossier.evaluation.scores if dossier.evaluation else ()
+def _bounds(name: str, brief: Brief) -> Bounds | None:
+    scores = brief.evaluation.scores if brief.evaluation else ()
     return next((bounds_of(score) for score in scores if score.name == name), None)
 
 
-def _judged(dossier: Dossier) -> dict[str, RuleResult]:
+def _judged(brief: Brief) -> dict[str, RuleResult]:
     """What the decision says of each score, in the policy's order, which failures first would hide."""
-    results = {result.id: result for result in dossier.decision.results} if dossier.decision else {}
+    results = {result.id: result for result in brief.decision.results} if brief.decision else {}
     return {result.score: result for result in results.values() if result.score}

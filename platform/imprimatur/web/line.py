@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imprimatur.registry.model import Stage
 from imprimatur.release.model import Release
-from imprimatur.reports.model import Dossier
+from imprimatur.reports.model import Brief
 from imprimatur.reports.words import listed
 
 STAGES = tuple(Stage)
@@ -18,7 +18,7 @@ class ModelCard:
     """One model: its newest versions, newest first, and what stands where."""
 
     name: str
-    versions: tuple[Dossier, ...]
+    versions: tuple[Brief, ...]
     releases: tuple[Release, ...]
 
 
@@ -31,35 +31,35 @@ def steps_done(stage: Stage) -> int:
     return STAGES.index(stage) + 1
 
 
-def card(name: str, dossiers: Sequence[Dossier], releases: Sequence[Release]) -> ModelCard:
-    """A model's card from the dossiers of its newest versions."""
+def card(name: str, briefs: Sequence[Brief], releases: Sequence[Release]) -> ModelCard:
+    """A model's card from the briefs of its newest versions."""
     standing = sorted((r for r in releases if r.model == name), key=lambda release: release.environment)
-    return ModelCard(name, tuple(dossiers), tuple(standing))
+    return ModelCard(name, tuple(briefs), tuple(standing))
 
 
-def waiting_for(dossier: Dossier) -> str:
+def waiting_for(brief: Brief) -> str:
     """What happens next to the version, as one plain phrase; empty where nothing is open."""
-    match dossier.stage:
+    match brief.stage:
         case Stage.REGISTERED:
             return "waits to be sealed"
         case Stage.SEALED:
             return "waits to be submitted for a use"
         case Stage.SUBMITTED:
-            run = dossier.latest_run
+            run = brief.latest_run
             return "is being evaluated" if run is not None and run.is_open else "waits for an evaluation"
         case Stage.EVALUATED:
-            return "waits to be submitted for a use" if dossier.submission is None else "waits for a decision"
+            return "waits to be submitted for a use" if brief.submission is None else "waits for a decision"
         case Stage.DECIDED:
-            return "" if dossier.decision is None else _after_decision(dossier)
+            return "" if brief.decision is None else _after_decision(brief)
         case Stage.RELEASED:
             return ""
 
 
-def _after_decision(dossier: Dossier) -> str:
-    if dossier.decision is None or dossier.decision.reasons:
+def _after_decision(brief: Brief) -> str:
+    if brief.decision is None or brief.decision.reasons:
         return ""
-    if dossier.rejection is not None:
-        return f"rejected by {dossier.rejection.person}"
-    if dossier.stale:
+    if brief.rejection is not None:
+        return f"rejected by {brief.rejection.person}"
+    if brief.stale:
         return "waits for a new decision"
-    return f"waits for {listed(dossier.missing) or 'promotion'}"
+    return f"waits for {listed(brief.missing) or 'promotion'}"

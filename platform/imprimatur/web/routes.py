@@ -24,7 +24,9 @@ _ASSETS = {"imprimatur.css": "text/css", "seal.svg": "image/svg+xml"}
 _FOR_EVER = "public, max-age=31536000, immutable"
 _MODELS_ON_A_PAGE = 50
 _VERSIONS_ON_A_PAGE = 50
-_ON_A_CARD = 12
+_VERSIONS_IN_CARDS = 150
+_LEAST_ON_A_CARD, _MOST_ON_A_CARD = 3, 12
+_IN_A_FILE = 1000
 _IN_THE_INBOX = 200
 _EVENTS_OF_A_VERSION = 30
 
@@ -60,33 +62,33 @@ def _add_models(router: APIRouter, rooms: Rooms) -> None:
     @router.get("/")
     def models(request: Request, after: str = "") -> Response:
         """A page of models with their newest versions and where they stand."""
-        active = rooms.releases.active()
         names = rooms.registry.models(_MODELS_ON_A_PAGE + 1, after)
         shown = names[:_MODELS_ON_A_PAGE]
-        cards = [card(name, found, active) for name, found in rooms.newest_dossiers(shown, _ON_A_CARD).items()]
+        active = rooms.releases.active(shown)
+        cards = [card(name, found, active) for name, found in rooms.newest(shown, _on_a_card(len(shown))).items()]
         further = shown[-1] if len(names) > len(shown) else ""
         return page(request, "models.html", cards=cards, after=after, further=further)
 
     @router.get("/models/{model}")
     def model(request: Request, model: str, before: int | None = None) -> Response:
         """A page of one model's versions, side by side and over time."""
-        found = rooms.dossiers(model, _VERSIONS_ON_A_PAGE + 1, before)
+        found = rooms.briefs(model, _VERSIONS_ON_A_PAGE + 1, before)
         if not found and before is None:
             raise NotFound("no-such-model", f"There is no model {model!r} with versions")
-        dossiers = found[:_VERSIONS_ON_A_PAGE]
-        further = dossiers[-1].version.version if len(found) > len(dossiers) else None
-        costs = {dossier.version.version: dossier.costs for dossier in dossiers}
+        briefs = found[:_VERSIONS_ON_A_PAGE]
+        further = briefs[-1].version.version if len(found) > len(briefs) else None
+        costs = rooms.costs_of([brief.version for brief in briefs])
         return page(
             request,
             "model.html",
             model=model,
-            dossiers=dossiers,
+            briefs=briefs,
             before=before,
             further=further,
-            table=history.side_by_side(dossiers),
-            quality=history.quality_charts(model, dossiers),
+            table=history.side_by_side(briefs),
+            quality=history.quality_charts(model, briefs),
             cost=history.cost_chart(model, costs, rooms.ledger.rates.currency),
-            releases=[release for release in rooms.releases.active() if release.model == model],
+            releases=rooms.releases.active([model]),
             past=rooms.releases.history(model),
         )
 
@@ -107,20 +109,29 @@ def _add_models(router: APIRouter, rooms: Rooms) -> None:
         )
 
 
+def _on_a_card(models: int) -> int:
+    """How many versions each of some models shows: fewer where there are many models.
+
+    >>> _on_a_card(1), _on_a_card(20), _on_a_card(50)
+    (12, 7, 3)
+    """
+    return min(max(_VERSIONS_IN_CARDS // max(models, 1), _LEAST_ON_A_CARD), _MOST_ON_A_CARD)
+
+
 def _add_downloads(router: APIRouter, rooms: Rooms) -> None:
     @router.get("/models/{model}/quality.csv")
     def quality(model: str) -> Response:
         """Every score of every version."""
-        return _csv(f"{model}-quality", history.QUALITY_COLUMNS, history.quality_rows(rooms.dossiers(model, 1000)))
+        return _csv(f"{model}-quality", history.QUALITY_COLUMNS, history.quality_rows(rooms.briefs(model, _IN_A_FILE)))
 
     @router.get("/models/{model}/costs.csv")
     def model_costs(model: str) -> Response:
         """What each version cost."""
         currency = rooms.ledger.rates.currency
         rows = [
-            (f"v{dossier.version.version}", kind.value, f"{amount:.6f}", currency)
-            for dossier in rooms.dossiers(model, 1000)
-            for kind, amount in dossier.costs.items()
+            (f"v{version}", kind.value, f"{amount:.6f}", currency)
+            for version, kinds in rooms.costs(model, _IN_A_FILE).items()
+            for kind, amount in kinds.items()
         ]
         return _csv(f"{model}-costs", ("version", "kind", "amount", "currency"), rows)
 
@@ -149,9 +160,7 @@ def _add_overviews(router: APIRouter, rooms: Rooms) -> None:
     @router.get("/inbox")
     def waiting(request: Request, caller: Caller) -> Response:
         """Decisions that wait for an answer."""
-        versions = rooms.registry.living(rooms.releases.allowed_and_not_standing(_IN_THE_INBOX))
-        dossiers = rooms.reports.dossiers_of(versions)
-        return page(request, "inbox.html", waiting=inbox(caller, dossiers, rooms.log.clock()))
+        return page(request, "inbox.html", waiting=inbox(caller, rooms.allowed(_IN_THE_INBOX), rooms.log.clock()))
 
     @router.get("/quality")
     def quality(request: Request) -> Response:
