@@ -15,7 +15,7 @@ import openai
 import pytest
 from PIL import Image
 
-from demo_stage import DemoRun, run_demo
+from demo_stage import DemoRun, StartedDemo
 from imprimatur.access.model import Principal, Role
 from imprimatur.access.service import Accounts
 from imprimatur.api.processes import Fleet, free_port
@@ -157,8 +157,10 @@ def test_one_changed_byte_of_a_sealed_file_is_named_and_nothing_is_served(demo_r
 @pytest.mark.proof_only
 @pytest.mark.timeout(2_400)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_full_demo_holds_for_any_seed(seed: int, tmp_path: Path) -> None:
-    run = run_demo(tmp_path / "home", "--seed", str(seed))
+def test_the_full_demo_holds_for_any_seed(seed: int, request: pytest.FixtureRequest) -> None:
+    started = StartedDemo("--seed", str(seed))
+    request.addfinalizer(started.stop)
+    run = started.finish()
     verdicts = {model["version"]: model["verdict"] for model in run.document["models"]}
     assert verdicts == {1: "allow", 2: "deny", 3: "deny"}
     assert "look-alikes" in run.version(2)["reasons"]

@@ -122,7 +122,7 @@ def _reading(home: Path, models: int, versions: int) -> list[Line]:
     lines = []
     for work, path in asked.items():
         assert client.get(path).status_code == 200, client.get(path).text[:500]
-        lines.append(Line(work, _median(lambda path=path: client.get(path), 5), peer, theirs))  # type: ignore[misc]
+        lines.append(Line(work, _median(lambda path=path: client.get(path)), peer, theirs))  # type: ignore[misc]
     house.close()
     return lines
 
