@@ -61,6 +61,7 @@ class House:
         releases = Releases(log, registry, evaluations, policies, datasets, accounts, keys, settings)
         monitor = Monitor(log, ledger, datasets, evaluations, releases, settings)
         reports = Reports(
+            database=database,
             registry=registry,
             evaluations=evaluations,
             policies=policies,

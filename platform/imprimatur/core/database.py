@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,6 +73,9 @@ class CanonicalJson(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+_VIEW: ContextVar[tuple[Database, Session] | None] = ContextVar("imprimatur_view", default=None)
+
+
 class Database:
     """An engine and its sessions. ``transaction()`` is the only way to write, ``reading()`` the way to look."""
 
@@ -89,10 +93,24 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that sees one consistent state and never waits for a writer."""
+        """A session that sees one consistent state and never waits for a writer; within a ``view``, the view's."""
+        seen = _VIEW.get()
+        if seen is not None and seen[0] is self:
+            yield seen[1]
+            return
         with self._readers() as session:
             yield session
             session.rollback()
+
+    @contextmanager
+    def view(self) -> Iterator[None]:
+        """A block in which everything that this thread reads is of one consistent state."""
+        with self.reading() as session:
+            outer = _VIEW.set((self, session))
+            try:
+                yield
+            finally:
+                _VIEW.reset(outer)
 
     def dispose(self) -> None:
         """Close every pooled connection."""

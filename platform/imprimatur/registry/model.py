@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from imprimatur.core.digests import Digest, Json, digest_of_json
@@ -48,7 +49,7 @@ class Use:
     @property
     def digest(self) -> Digest:
         """The digest of the use's JSON."""
-        return digest_of_json(self.document())
+        return _digest_of_use(self)
 
     def missing(self) -> tuple[str, ...]:
         """The parts that are empty. A use is complete when there are none."""
@@ -113,6 +114,11 @@ class Stage(StrEnum):
     EVALUATED = "evaluated"
     DECIDED = "decided"
     RELEASED = "released"
+
+
+@lru_cache(10_000)
+def _digest_of_use(use: Use) -> Digest:
+    return digest_of_json(use.document())
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,8 @@ def versions(session: Session, model: str, *, limit: int, before: int | None) ->
 
 def newest(session: Session, models: Collection[str], *, each: int) -> list[VersionRow]:
     """The newest living versions of some models, at most ``each`` of each, newest first."""
-    named = select(VersionRow.model).where(VersionRow.model.in_(models)).distinct().subquery()
+    living = select(VersionRow.model).where(VersionRow.model.in_(models), VersionRow.removed_at.is_(None))
+    named = living.distinct().subquery()
     below = aliased(VersionRow)
     first_left_out = (  # numbering all rows of a large model to keep a few would take longer
         select(below.version)
@@ -270,7 +271,9 @@ def submissions_of(session: Session, version_ids: Collection[str]) -> list[Submi
 
 def submitters(session: Session, version_ids: Collection[str]) -> dict[str, set[str]]:
     """Everybody who ever put some versions forward, by version; versions that nobody did are left out."""
-    query = select(SubmissionRow.version_id, SubmissionRow.submitted_by).where(SubmissionRow.version_id.in_(version_ids))
+    query = select(SubmissionRow.version_id, SubmissionRow.submitted_by).where(
+        SubmissionRow.version_id.in_(version_ids)
+    )
     found: dict[str, set[str]] = {}
     for row in session.execute(query):
         found.setdefault(row.version_id, set()).add(row.submitted_by)

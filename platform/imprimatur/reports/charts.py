@@ -129,7 +129,7 @@ _LOOK: Mapping[str, Any] = {
     "font": _FONT,
     "view": {"stroke": None},
     "axis": _AXIS,
-    "axisX": {"grid": False, "labelAngle": 0},
+    "axisX": {"grid": False, "labelAngle": 0, "labelOverlap": "greedy", "labelSeparation": 6},
     "axisY": {"tickCount": 5, "domain": False, "ticks": False},
     "legend": {
         "labelFont": _FONT,

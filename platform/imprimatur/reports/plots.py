@@ -78,7 +78,7 @@ def score_by_version(name: str, points: Sequence[VersionPoint], *, csv_path: str
         shape=alt.Shape("answer:N", scale=_answer_scale(points, _ANSWER_SHAPES)),
     )
     limits = base.transform_filter("isValid(datum.limit)").mark_tick(
-        color=palette.INK, thickness=2, size=46, strokeDash=[5, 3]
+        color=palette.INK, thickness=2, size=min(46, 0.7 * _WIDTH / len(points)), strokeDash=[5, 3]
     )
     layers = [limits.encode(x=x, y=_y("limit", name)), ends, dots]
     summary = _version_summary(name, points)

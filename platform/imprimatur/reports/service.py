@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from imprimatur.access.model import Action, Principal
+from imprimatur.core.database import Database
 from imprimatur.core.digests import Digest
 from imprimatur.core.errors import NotFound
 from imprimatur.costs.service import Ledger
@@ -34,6 +35,7 @@ class Reports:
     def __init__(
         self,
         *,
+        database: Database,
         registry: Registry,
         evaluations: Evaluations,
         policies: Policies,
@@ -42,6 +44,7 @@ class Reports:
         ledger: Ledger,
         environments: Sequence[str],
     ) -> None:
+        self._database = database
         self._registry = registry
         self._evaluations = evaluations
         self._policies = policies
@@ -59,6 +62,10 @@ class Reports:
 
     def dossier_of(self, version: Version, environment: str | None = None) -> Dossier:
         """Everything about ``version``."""
+        with self._database.view():
+            return self._dossier(version, environment)
+
+    def _dossier(self, version: Version, environment: str | None) -> Dossier:
         brief = self._briefs([version], environment, evidence=True)[0]
         place = brief.decision.environment if brief.decision else environment or self._environments[-1]
         evaluation = brief.evaluation
@@ -77,7 +84,8 @@ class Reports:
 
         Their evaluations come without evidence.
         """
-        return self._briefs(versions, environment, evidence=False)
+        with self._database.view():
+            return self._briefs(versions, environment, evidence=False)
 
     def _briefs(self, versions: Sequence[Version], environment: str | None, *, evidence: bool) -> list[Brief]:
         ids = [version.id for version in versions]
