@@ -213,10 +213,10 @@ class Releases:
         with self._log.database.reading() as session:
             return store.decisions(session, version_id=version_id)
 
-    def decisions_of_versions(self, version_ids: Collection[str]) -> list[Decision]:
-        """The decisions on some versions, newest first."""
+    def decisions_of_versions(self, version_ids: Collection[str], *, envelopes: bool = True) -> list[Decision]:
+        """The decisions on some versions, newest first; their envelopes are empty where they are not asked for."""
         with self._log.database.reading() as session:
-            return store.decisions_of(session, version_ids)
+            return store.decisions_of(session, version_ids, envelopes=envelopes)
 
     def allowed_and_not_standing(self, limit: int) -> list[tuple[str, str]]:
         """Ids of versions, each with an environment in which policy allows it and it does not stand, newest first."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
-from imprimatur.core.digests import Digest
+from imprimatur.core.digests import Digest, Json
 from imprimatur.policy.model import RuleResult, Verdict
 from imprimatur.registry.tables import VersionRow
 from imprimatur.release.model import Answer, Approval, Decision, Release, Revocation
@@ -71,11 +71,13 @@ def decisions(session: Session, *, version_id: str | None = None, limit: int = 1
     return [_decision(row) for row in session.scalars(query)]
 
 
-def decisions_of(session: Session, version_ids: Collection[str]) -> list[Decision]:
-    """The decisions on some versions, newest first."""
+def decisions_of(session: Session, version_ids: Collection[str], *, envelopes: bool) -> list[Decision]:
+    """The decisions on some versions, newest first; their envelopes are empty where they are not asked for."""
     query = select(DecisionRow).where(DecisionRow.version_id.in_(version_ids))
+    if not envelopes:
+        query = query.options(defer(DecisionRow.envelope))
     ordered = query.order_by(DecisionRow.decided_at.desc(), DecisionRow.id.desc())
-    return [_decision(row) for row in session.scalars(ordered)]
+    return [_with_envelope(row, row.envelope if envelopes else {}) for row in session.scalars(ordered)]
 
 
 def allowed_and_not_standing(session: Session, *, limit: int) -> list[tuple[str, str]]:
@@ -217,6 +219,10 @@ def label_of(session: Session, digest: Digest) -> str | None:
 
 
 def _decision(row: DecisionRow) -> Decision:
+    return _with_envelope(row, row.envelope)
+
+
+def _with_envelope(row: DecisionRow, envelope: Mapping[str, Json]) -> Decision:
     return Decision(
         id=row.id,
         submission_id=row.submission_id,
@@ -238,7 +244,7 @@ def _decision(row: DecisionRow) -> Decision:
         decided_by=row.decided_by,
         decided_at=row.decided_at,
         digest=row.digest,
-        envelope=row.envelope,
+        envelope=envelope,
     )
 
 

@@ -66,7 +66,7 @@ class Reports:
             return self._dossier(version, environment)
 
     def _dossier(self, version: Version, environment: str | None) -> Dossier:
-        brief = self._briefs([version], environment, evidence=True)[0]
+        brief = self._briefs([version], environment, whole=True)[0]
         place = brief.decision.environment if brief.decision else environment or self._environments[-1]
         evaluation = brief.evaluation
         return Dossier(
@@ -82,17 +82,17 @@ class Reports:
     def briefs_of(self, versions: Sequence[Version], environment: str | None = None) -> list[Brief]:
         """How far several versions have come (towards ``environment``, where one is named), read together.
 
-        Their evaluations come without evidence.
+        Their evaluations come without evidence, their decisions without envelopes.
         """
         with self._database.view():
-            return self._briefs(versions, environment, evidence=False)
+            return self._briefs(versions, environment, whole=False)
 
-    def _briefs(self, versions: Sequence[Version], environment: str | None, *, evidence: bool) -> list[Brief]:
+    def _briefs(self, versions: Sequence[Version], environment: str | None, *, whole: bool) -> list[Brief]:
         ids = [version.id for version in versions]
-        made = _by_version(self._releases.decisions_of_versions(ids))
+        made = _by_version(self._releases.decisions_of_versions(ids, envelopes=whole))
         decisions = {version.id: _decision(version, made.get(version.id, ()), environment) for version in versions}
         statuses = self._releases.statuses([decision for decision in decisions.values() if decision])
-        runs = _by_version(self._evaluations.of_versions(ids, evidence=evidence))
+        runs = _by_version(self._evaluations.of_versions(ids, evidence=whole))
         submissions = _by_version(self._registry.submissions_of(ids))
         releases = _by_version(self._releases.active({version.model for version in versions}))
         revoked = self._releases.revocations([each.manifest_digest for each in versions if each.manifest_digest])
