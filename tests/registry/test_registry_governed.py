@@ -45,6 +45,21 @@ except mlflow.exceptions.MlflowException as error:
 """
 
 
+_TRACE = "tr-0123456789abcdef"
+
+
+def _trace(trace_id: str, tags: dict[str, str]) -> dict[str, object]:
+    """What MLflow's clients begin a trace with."""
+    info = {
+        "trace_id": trace_id,
+        "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}},
+        "request_time": "2026-01-01T00:00:00Z",
+        "state": "OK",
+        "tags": tags,
+    }
+    return {"trace": {"trace_info": info}}
+
+
 @dataclass(frozen=True)
 class Stage:
     """The server with two versions of ``digits``, of which version 1 is sealed and held by production."""
@@ -62,12 +77,14 @@ class Stage:
     def state(self) -> object:
         """Everything that a refused change must leave as it is."""
         with self.server.http() as http:
+            experiments = http.get("/api/2.0/mlflow/experiments/search", params={"max_results": 100}).json()
+            trace = http.get(f"/api/3.0/mlflow/traces/{_TRACE}").json()
             model = http.get("/api/2.0/mlflow/registered-models/get", params={"name": "digits"}).json()
             versions = http.get(
                 "/api/2.0/mlflow/model-versions/search", params={"filter": "name='digits'", "max_results": 10}
             ).json()
             ours = http.get("/api/v1/models/digits/versions").json()
-        return model, versions, ours
+        return experiments, trace, model, versions, ours
 
     def events(self) -> list[tuple[str, str, str]]:
         """Who did what to what, newest first."""
@@ -82,6 +99,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, saved_once: Path) -> Iterato
         logged = server.run(_LOG_TWO_VERSIONS, str(saved_once))
         with server.http() as http:
             http.post("/api/v1/models/digits/versions/1/seal").raise_for_status()
+            http.post("/api/3.0/mlflow/traces", json=_trace(_TRACE, {})).raise_for_status()
         database = Database(server.settings.database)
         _release(database)
         yield Stage(server, logged["run"], logged["experiment"], logged["model"], database)
@@ -110,6 +128,7 @@ REFUSED = [
     ("client.set_registered_model_alias('digits', 'production', 2)", "protected-alias", "alias.set.refused"),
     ("client.set_registered_model_alias('digits', 'PRODUCTION', 2)", "protected-alias", "alias.set.refused"),
     ("client.set_registered_model_alias('digits', 'staging', 1)", "protected-alias", "alias.set.refused"),
+    ("client.set_registered_model_alias('digits', 'staging\\n', 1)", "protected-alias", "alias.set.refused"),
     (
         "client.set_registered_model_alias('digits', '\\N{FULLWIDTH LATIN SMALL LETTER P}roduction', 2)",
         "protected-alias",
@@ -176,13 +195,181 @@ def test_sources_that_mlflow_itself_refuses_stay_refused(stage: Stage, source: s
     assert stage.state() == before
 
 
-def test_an_experiment_cannot_send_the_server_to_other_folders(stage: Stage) -> None:
-    body = {"name": "elsewhere", "artifact_location": "file:///etc"}
+@dataclass(frozen=True)
+class Way:
+    """A raw request that goes around the law, and what it is refused with."""
+
+    method: str
+    path: str
+    body: dict[str, object]
+    code: str
+    event: str
+    status: int = httpx.codes.FORBIDDEN
+
+
+def _experiment_at(location: str) -> Way:
+    body: dict[str, object] = {"name": "elsewhere", "artifact_location": location}
+    return Way("POST", "/api/2.0/mlflow/experiments/create", body, "bad-location", "experiment.create.refused")
+
+
+def _traces_that_name(key: str) -> list[Way]:
+    begun: dict[str, object] = {"experiment_id": "0", "timestamp_ms": 1, "request_metadata": []}
+    ended: dict[str, object] = {"timestamp_ms": 2, "status": "OK", "request_metadata": []}
+    tags = {"tags": [{"key": key, "value": "http://127.0.0.1:1/x"}]}
+    code = "reserved-trace-tag"
+    return [
+        Way(
+            "POST",
+            "/api/3.0/mlflow/traces",
+            _trace("tr-new", {key: "http://127.0.0.1:1/x"}),
+            code,
+            "trace.start.refused",
+        ),
+        Way("POST", "/api/2.0/mlflow/traces", {**begun, **tags}, code, "trace.start.refused"),
+        Way("PATCH", f"/api/2.0/mlflow/traces/{_TRACE}", {**ended, **tags}, code, "trace.end.refused"),
+    ]
+
+
+def _version_spelled(version: str) -> list[Way]:
+    versions = "/api/2.0/mlflow/model-versions"
+    named: dict[str, object] = {"name": "digits", "version": version}
+    stage: dict[str, object] = {"stage": "Archived", "archive_existing_versions": False}
+    ways: list[tuple[str, str, dict[str, object], str]] = [
+        ("PATCH", f"{versions}/update", {"description": "other words"}, "version.update.refused"),
+        ("POST", f"{versions}/set-tag", {"key": "note", "value": "x"}, "version.tag.refused"),
+        ("DELETE", f"{versions}/delete-tag", {"key": "note"}, "version.untag.refused"),
+        ("POST", f"{versions}/transition-stage", stage, "version.stage.refused"),
+        ("DELETE", f"{versions}/delete", {}, "version.delete.refused"),
+        ("POST", "/api/2.0/mlflow/registered-models/alias", {"alias": "champion"}, "alias.set.refused"),
+    ]
+    return [Way(method, path, {**named, **body}, "bad-version", event, 400) for method, path, body, event in ways]
+
+
+def _model_named(name: str) -> list[Way]:
+    models = "/api/2.0/mlflow/registered-models"
+    renaming: dict[str, object] = {"name": "digits", "new_name": name}
+    return [
+        Way("POST", f"{models}/create", {"name": name}, "bad-model-name", "model.create.refused", 400),
+        Way("POST", f"{models}/rename", renaming, "bad-model-name", "model.rename.refused", 400),
+    ]
+
+
+_PLACES = ("file:///etc", "mlflow-artifacts:////127.0.0.1:1/x", "mlflow-artifacts:/../x", "mlflow-artifacts:/1")
+_LOCATION_TAGS = (
+    "mlflow.artifactLocation",
+    "mlflow.trace.spansLocation",
+    "mlflow.trace.archiveLocation",
+    "mlflow.trace.archivalFailure",
+)
+_TAGGED: dict[str, object] = {"key": "mlflow.artifactLocation", "value": "http://127.0.0.1:1/x"}
+RAW = [
+    *map(_experiment_at, _PLACES),
+    *(way for key in _LOCATION_TAGS for way in _traces_that_name(key)),
+    *(
+        Way("PATCH", f"/api/{api}/mlflow/traces/{_TRACE}/tags", _TAGGED, "reserved-trace-tag", "trace.tag.refused")
+        for api in ("2.0", "3.0")
+    ),
+    *(
+        way
+        for spelled in ("+1", " 1", "0_1", "01", "1\n", "\N{FULLWIDTH DIGIT ONE}")
+        for way in _version_spelled(spelled)
+    ),
+    *(way for name in ("digits\n", " digits", "dig\u200bits", "\u202edigits") for way in _model_named(name)),
+]
+
+
+@pytest.mark.parametrize("person", ["ana", "root"])
+def test_every_raw_way_around_is_refused_and_on_record(stage: Stage, person: str) -> None:
+    before, recorded = stage.state(), len(stage.events())
+    with stage.server.http(person) as http:
+        answers = [(way, http.request(way.method, way.path, json=way.body)) for way in RAW]
+
+    wrong = [
+        (way, answer.status_code, answer.text)
+        for way, answer in answers
+        if answer.status_code != way.status or way.code not in answer.text
+    ]
+    assert wrong == []
+    assert stage.state() == before
+    events = stage.events()
+    refusals = [(actor, action) for actor, action, _ in events[: len(events) - recorded]]
+    assert refusals == [(person, way.event) for way in reversed(RAW)]
+
+
+@pytest.mark.parametrize("version", ["+1", " 1", "0_1", "01", "1\n", "\N{FULLWIDTH DIGIT ONE}"])
+def test_a_version_in_another_spelling_does_not_lead_to_the_runs_bytes(stage: Stage, version: str) -> None:
+    asked = {"name": "digits", "version": version}
+    with stage.server.http() as http:
+        uri = http.get("/api/2.0/mlflow/model-versions/get-download-uri", params=asked)
+        file = http.get("/mlflow/model-versions/get-artifact", params={**asked, "path": "MLmodel"})
+
+    assert (uri.status_code, file.status_code) == (400, 422)
+    assert "bad-version" in uri.json()["message"]
+    assert file.json()["code"] == "bad-version"
+
+
+def test_a_trace_does_not_have_the_server_read_or_delete_other_files(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "traces.pb").write_bytes(b"not a trace")
+    tags = {"mlflow.trace.spansLocation": "ARCHIVE_REPO", "mlflow.trace.archiveLocation": tmp_path.as_uri()}
+    with stage.server.http() as http:
+        begun = http.post("/api/3.0/mlflow/traces", json=_trace("tr-outside", tags))
+        read = http.get("/api/3.0/mlflow/traces/tr-outside")
+        deleted = [
+            http.post(f"/api/{api}/mlflow/traces/delete-traces", json={"experiment_id": "0", **named})
+            for api, named in (("2.0", {"request_ids": ["tr-outside"]}), ("3.0", {"request_ids": ["tr-outside"]}))
+        ]
+
+    assert begun.status_code == httpx.codes.FORBIDDEN
+    assert read.status_code == httpx.codes.NOT_FOUND
+    assert [answer.json().get("traces_deleted", 0) for answer in deleted] == [0, 0]
+    assert (tmp_path / "traces.pb").read_bytes() == b"not a trace"
+
+
+def test_traces_and_experiments_without_a_place_of_their_own_work_as_ever(stage: Stage) -> None:
+    script = """
+import json, mlflow
+client = mlflow.MlflowClient()
+experiment = client.create_experiment("traced")
+mlflow.set_experiment(experiment_id=experiment)
+with mlflow.start_span("draw") as span:
+    span.set_inputs("one")
+mlflow.flush_trace_async_logging()
+trace = mlflow.get_trace(span.trace_id)
+client.set_trace_tag(span.trace_id, "note", "x")
+client.delete_traces(experiment, trace_ids=[span.trace_id])
+location = client.get_experiment(experiment).artifact_location
+client.delete_experiment(experiment)
+print(json.dumps([[found.name for found in trace.data.spans], location == f"mlflow-artifacts:/{experiment}"]))
+"""
+    assert stage.server.run(script) == [["draw"], True]
+
+
+@pytest.mark.parametrize("person", ["ben", "olga"])
+def test_who_may_not_register_does_not_write_a_runs_artifacts(stage: Stage, person: str) -> None:
+    place = f"/api/2.0/mlflow-artifacts/artifacts/{_place_of(stage)}/MLmodel"
+    with stage.server.http(person) as http:
+        before = http.get(place)
+        answers = [
+            http.request(method, f"{prefix}{place}", content=b"other words")
+            for prefix in ("", "/mlflow")
+            for method in ("PUT", "DELETE", "POST", "PATCH")
+        ]
+        after = http.get(place)
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "not-permitted")] * 8
+    assert (after.status_code, after.content) == (before.status_code, before.content) == (200, before.content)
+    assert [event[:2] for event in stage.events()[:8]] == [(person, "artifact.write.refused")] * 8
+
+
+@pytest.mark.parametrize("location", ["mlflow-artifacts://127.0.0.1:1/x", "http://127.0.0.1:1/x", "s3://bucket/x"])
+def test_experiments_go_to_no_other_host(stage: Stage, location: str) -> None:
+    before = stage.state()
+    body = {"name": "elsewhere", "artifact_location": location}
     with stage.server.http() as http:
         answer = http.post("/api/2.0/mlflow/experiments/create", json=body)
 
-    assert answer.status_code == httpx.codes.FORBIDDEN
-    assert "bad-location" in answer.json()["message"]
+    assert answer.status_code in (400, 403)
+    assert stage.state() == before
 
 
 def test_raw_http_is_refused_under_both_prefixes(stage: Stage) -> None:

@@ -437,15 +437,21 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_taken(stage: Stage, tmp_pa
         client.create_registered_model("broken")
         client.create_model_version("broken", "file:///no/such/folder")
         client.create_model_version("broken", "mlflow-artifacts:/1/x/artifacts")
+        client.create_model_version("broken", "mlflow-artifacts://127.0.0.1:1/x")
         client.create_model_version("broken", f"runs:/{copy.runs['alone']}/model", copy.runs["alone"])
 
     status, report = stage.take("--model", "broken", source=copy.uri)
 
     versions = report["versions"]
     assert status == 1
-    assert [version["source"] for version in versions] == ["broken/1", "broken/2", "broken/3"]
-    assert [version["outcome"] for version in versions] == ["failed", "failed", "imported but can't be sealed"]
-    assert [version["code"] for version in versions] == ["no-artifacts", "artifacts-unreadable", "no-weights"]
+    assert [version["source"] for version in versions] == [f"broken/{number}" for number in (1, 2, 3, 4)]
+    assert [version["outcome"] for version in versions] == [*["failed"] * 3, "imported but can't be sealed"]
+    assert [version["code"] for version in versions] == [
+        "no-artifacts",
+        "artifacts-unreadable",
+        "foreign-artifacts",
+        "no-weights",
+    ]
 
 
 def test_a_version_that_was_made_anew_in_the_source_is_another_one(stage: Stage, tmp_path: Path) -> None:

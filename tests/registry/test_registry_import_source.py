@@ -234,11 +234,18 @@ def _server_that_says(answers: dict[str, object]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the standard library's names)
             """Say nothing."""
 
-    listening = HTTPServer(("127.0.0.1", 0), Handler)
+    with _listening(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """The port at which ``handler`` answers."""
+    listening = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listening.server_port}"
+        yield listening.server_port
     finally:
         listening.shutdown()
         thread.join()
@@ -249,7 +256,21 @@ def _version_at(location: str) -> SourceVersion:
     return SourceVersion(VersionKey("far", "digits", 1, 1), location, "", "None", "", {})
 
 
-@pytest.mark.parametrize("place", ["file:///etc", "/etc", "runs:/0123/../..", "models:/m-1"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "file:///etc",
+        "/etc",
+        "C:/etc",
+        "fi\nle:///etc",
+        "dbfs:/etc",
+        "runs:/0123/../..",
+        "RUNS:/0123/x",
+        "runs:0123",
+        "models:/m-1",
+        "MODELS:/m-1",
+    ],
+)
 def test_a_server_cannot_have_files_of_this_machine_taken(place: str, tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     answers: dict[str, object] = {
@@ -263,12 +284,101 @@ def test_a_server_cannot_have_files_of_this_machine_taken(place: str, tmp_path: 
     assert list((tmp_path / "files").iterdir()) == []
 
 
+@contextmanager
+def _who_asks() -> Iterator[tuple[int, list[str]]]:
+    """A port, and every request's line and credentials that come to it."""
+    heard: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(f"{self.path} {self.headers.get('Authorization')}")
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the standard library's names)
+            """Say nothing."""
+
+    with _listening(Handler) as port:
+        yield port, heard
+
+
+_ARTIFACTS = "api/2.0/mlflow-artifacts/artifacts/x"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"http://127.0.0.1:PORT/{_ARTIFACTS}",
+        f"HTTP://127.0.0.1:PORT/{_ARTIFACTS}",
+        f"https://127.0.0.1:PORT/{_ARTIFACTS}",
+        f"http://OWN@127.0.0.1:PORT/{_ARTIFACTS}",
+        f"http://127.0.0.1:PORT\\@OWN/{_ARTIFACTS}",
+        f"http://127.0.0.1:PORT#@OWN/{_ARTIFACTS}",
+        f"http://127.0.0.1:PORT\n@OWN/{_ARTIFACTS}",
+        f"http://localhost:OWN_PORT/{_ARTIFACTS}",
+        f"http:/{_ARTIFACTS}",
+        "mlflow-artifacts://127.0.0.1:PORT/x",
+        "MLFLOW-ARTIFACTS://127.0.0.1:PORT/x",
+        "mlflow-artifacts://127.0.0.1/x",
+        "mlflow-artifacts://OWN@127.0.0.1:PORT/x",
+    ],
+)
+def test_a_sources_token_goes_to_no_other_host(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (tmp_path / "files").mkdir()
+    with _server_that_says({}) as address, _who_asks() as (port, heard):
+        own = address.removeprefix("http://")
+        place = place.replace("OWN_PORT", own.partition(":")[2]).replace("OWN", own).replace("PORT", str(port))
+        source = Source(Address.parse(address), "far", tmp_path)
+        with pytest.raises(Refused) as refusal:
+            source.download(_version_at(place), tmp_path / "files")
+
+    assert refusal.value.code == "foreign-artifacts"
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    "place", ["mlflow-artifacts:/x", "mlflow-artifacts://OWN/x", f"http://OWN/{_ARTIFACTS}", f"HTTP://OWN/{_ARTIFACTS}"]
+)
+def test_a_source_may_name_places_of_its_own(place: str, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    listing = {"files": [{"path": "note.txt", "is_dir": False, "file_size": 2}]}
+    answers: dict[str, object] = {
+        "/api/2.0/mlflow-artifacts/artifacts": listing,
+        f"/{_ARTIFACTS}/note.txt": "x",
+    }
+    with _server_that_says(answers) as address:
+        place = place.replace("OWN", address.removeprefix("http://"))
+        Source(Address.parse(address), "far", tmp_path).download(_version_at(place), tmp_path / "files")
+
+    assert (tmp_path / "files" / "note.txt").read_text() == '"x"'
+
+
+def test_a_databases_places_get_no_token_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    _database_of_2023(f"sqlite:///{tmp_path}/early.db")
+    for folder in ("files", "scratch"):
+        (tmp_path / folder).mkdir()
+    source = Source(Address.parse(f"sqlite:///{tmp_path}/early.db"), "early", tmp_path / "scratch")
+
+    with _who_asks() as (port, heard), pytest.raises(Refused) as refusal:
+        source.download(_version_at(f"http://127.0.0.1:{port}/{_ARTIFACTS}"), tmp_path / "files")
+
+    assert refusal.value.code == "foreign-artifacts"
+    assert heard == []
+
+
 @pytest.mark.parametrize(
     ("place", "code"),
     [
         ("models:/digits/1", "no-artifacts"),
-        ("nowhere://x/y", "artifacts-unreadable"),
+        ("nowhere://x/y", "local-artifacts"),
+        ("ftp://127.0.0.1:1/x", "artifacts-unreadable"),
         ("runs:/gone/x", "not-in-mlflow"),
+        ("http://[x", "bad-location"),
+        ("http://\N{ACCOUNT OF}/x", "bad-location"),
     ],
 )
 def test_places_that_lead_nowhere_are_refused(place: str, code: str, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import text
@@ -16,13 +18,14 @@ from imprimatur.access.http import current_principal
 from imprimatur.access.model import Principal
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Database
-from imprimatur.core.errors import Refused
+from imprimatur.core.errors import BadInput, Fault, Refused
 from imprimatur.core.settings import Settings
 from imprimatur.costs.model import Rates
 from imprimatur.costs.service import Ledger
 from imprimatur.registry import store
 from imprimatur.registry.governed import law
 from imprimatur.registry.governed.store import GovernedStore
+from imprimatur.registry.governed.tracking import GovernedTracking
 from imprimatur.registry.provenance import ModelSigner
 from imprimatur.registry.service import Registry
 from imprimatur.storage.service import SealedStore
@@ -172,7 +175,9 @@ def test_what_a_trigger_refuses_is_refused_in_our_words_and_on_record(governed: 
         assert session.execute(text("SELECT count(*) FROM registered_model_aliases")).scalar() == 0
 
 
-@pytest.mark.parametrize("alias", ["production", "Production", "STAGING", "\N{FULLWIDTH LATIN SMALL LETTER S}taging"])
+@pytest.mark.parametrize(
+    "alias", ["production", "Production", "STAGING", "\N{FULLWIDTH LATIN SMALL LETTER S}taging", "staging\n"]
+)
 def test_environments_are_closed_in_every_spelling(alias: str) -> None:
     with pytest.raises(Refused):
         law.refuse_protected_alias(("staging", "production"), "digits", alias)
@@ -183,6 +188,82 @@ def test_environments_are_closed_in_every_spelling(alias: str) -> None:
 @pytest.mark.parametrize("alias", ["champion", "prod", "pre-production", "production2"])
 def test_other_aliases_are_open(alias: str) -> None:
     law.refuse_protected_alias(("staging", "production"), "digits", alias)
+
+
+@pytest.mark.parametrize("version", [1, "1", "12", "999999999"])
+def test_a_version_is_a_plain_number(version: object) -> None:
+    assert law.version_number(version) == int(str(version))
+
+
+@given(st.one_of(st.text(), st.from_regex(r"\s*[+-]?[\d_]+\s*"), st.integers(), st.none(), st.booleans()))
+def test_no_version_has_two_spellings(version: object) -> None:
+    with suppress(BadInput):
+        assert str(law.version_number(version)) == str(version)
+
+
+@pytest.mark.parametrize("name", ["digits", "it's faces", "\N{LATIN SMALL LETTER U WITH DIAERESIS}bung", "a.b_c-d"])
+def test_names_that_are_read_as_they_are_written_are_free(name: str) -> None:
+    law.refuse_unclear_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", " digits", "digits ", "digits\n", "dig\u200bits", "\u202edigits", "a\u00a0b", "a\0b"]
+)
+def test_names_that_look_like_others_are_refused(name: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        law.refuse_unclear_name(name)
+    assert refusal.value.code == "bad-model-name"
+
+
+def test_what_was_refused_stands_readable_in_the_log(governed: Governed) -> None:
+    with pytest.raises(MlflowException, match="bad-model-name"):
+        governed.mlflow.create_registered_model("dig\0its" * 200)
+
+    event = governed.registry.log.recent(limit=1)[0]
+    assert event.action == "model.create.refused"
+    assert event.subject.isprintable()
+
+
+@pytest.fixture
+def tracking(governed: Governed) -> Iterator[GovernedTracking]:
+    """The governed tracking store over the same database."""
+    made = GovernedTracking(governed.mlflow.db_uri, "mlflow-artifacts:/", governed.registry.log)
+    yield made
+    made.engine.dispose()
+
+
+def test_a_database_of_our_own_sends_nobody_elsewhere(tracking: GovernedTracking) -> None:
+    tracking.create_experiment("digits")
+
+    tracking.require_own_places()
+
+
+@pytest.mark.parametrize(
+    "place", ["mlflow-artifacts:////evil.example/x", "mlflow-artifacts:/../x", "HTTP://evil.example/x", "https://x"]
+)
+def test_a_database_that_sends_clients_elsewhere_is_not_served(tracking: GovernedTracking, place: str) -> None:
+    experiment = tracking.create_experiment("digits")
+    with tracking.engine.begin() as connection:
+        row = {"place": place, "id": int(experiment)}
+        connection.execute(text("UPDATE experiments SET artifact_location = :place WHERE experiment_id = :id"), row)
+
+    with pytest.raises(Fault, match="experiment digits at ") as fault:
+        tracking.require_own_places()
+    assert fault.value.code == "foreign-places"
+
+
+@pytest.mark.parametrize("key", ["mlflow.artifactLocation", "mlflow.trace.archiveLocation"])
+def test_a_trace_whose_files_are_elsewhere_is_not_served(tracking: GovernedTracking, key: str) -> None:
+    trace = tracking.deprecated_start_trace_v2("0", 1, {}, {})
+    row = {"trace": trace.request_id, "key": key}
+    with tracking.engine.begin() as connection:
+        connection.execute(text("DELETE FROM trace_tags WHERE request_id = :trace AND key = :key"), row)
+        connection.execute(
+            text("INSERT INTO trace_tags (key, value, request_id) VALUES (:key, 'file:///etc', :trace)"), row
+        )
+
+    with pytest.raises(Fault, match=f"trace {trace.request_id} at 'file:///etc'"):
+        tracking.require_own_places()
 
 
 def test_reserved_keys_are_ours(governed: Governed) -> None:

@@ -283,6 +283,59 @@ def test_sqlites_replace_is_no_way_round(
     _refused(opened, code, statement)
 
 
+_ROW = "(SELECT rowid FROM {} LIMIT 1)"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT OR REPLACE INTO registered_model_aliases (rowid, workspace, name, alias, version) "
+        f"VALUES ({_ROW.format('registered_model_aliases')}, 'default', 'digits', 'other', 2)",
+        "REPLACE INTO model_versions (rowid, workspace, name, version) "
+        f"VALUES ({_ROW.format('model_versions')}, 'default', 'faces', 9)",
+        "REPLACE INTO registered_models (rowid, workspace, name) "
+        f"VALUES ({_ROW.format('registered_models')}, 'default', 'other')",
+        f"UPDATE OR REPLACE model_versions SET rowid = {_ROW.format('model_versions')} WHERE version = 2",
+        f"UPDATE OR REPLACE registered_models SET _rowid_ = {_ROW.format('registered_models')} WHERE name = 'faces'",
+        "UPDATE OR REPLACE registered_model_aliases SET oid = 1 WHERE alias = 'champion'",
+        "INSERT OR REPLACE INTO imp_audit_event (position, at, actor, action, subject, detail, leaf) "
+        f"VALUES (0, '{_NOW}', 'ben', 'a', 'b', '{{}}', x'01')",
+    ],
+)
+def test_sqlites_replace_takes_no_rows_place(
+    statement: str, governed_sqlite_url: str, request: pytest.FixtureRequest
+) -> None:
+    opened = create_engine(governed_sqlite_url)
+    request.addfinalizer(opened.dispose)
+    _fill(opened)
+    with opened.begin() as connection:
+        _set_alias(connection, "digits", "champion", 2)
+        connection.execute(text(_EVENT))
+
+    _refused(opened, "replaced-row", statement)
+
+    with opened.connect() as connection:
+        assert connection.scalar(text("SELECT actor FROM imp_audit_event")) == "ana"
+
+
+_EVENT = (
+    "INSERT INTO imp_audit_event (position, at, actor, action, subject, detail, leaf) "
+    f"VALUES (0, '{_NOW}', 'ana', 'a', 'b', '{{}}', x'00')"
+)
+
+
+def test_an_upgrade_puts_new_guards_into_a_home_that_lacks_them(governed_sqlite_url: str) -> None:
+    opened = create_engine(governed_sqlite_url)
+    with opened.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER imp_guard_audit_insert")
+    opened.dispose()
+    assert schema.check(governed_sqlite_url) == ["trigger imp_guard_audit_insert is missing"]
+
+    schema.upgrade(governed_sqlite_url)
+
+    assert schema.check(governed_sqlite_url) == []
+
+
 def test_what_nobody_holds_is_free(engine: Engine) -> None:
     _accepted(engine, f"UPDATE model_versions SET description = 'read me' {_HELD}")
     _accepted(engine, "UPDATE model_versions SET source = 's3://b' WHERE name = 'digits' AND version = 2")

@@ -29,6 +29,13 @@ SESSION_COOKIE = "imprimatur_session"
 current_principal: ContextVar[Principal | None] = ContextVar("current_principal", default=None)
 """Who makes the request in hand; set for the whole application, MLflow's WSGI part included."""
 
+
+def caller_name() -> str:
+    """What the log calls whoever makes the request in hand; ``nobody`` where that is not known."""
+    caller = current_principal.get()
+    return caller.name if caller else "nobody"
+
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = frozenset({"/healthz", "/readyz", "/login", "/api/v1/bundle", "/api/v1/keys"})
 _OPEN_FOLDER = "/static/"

@@ -26,8 +26,8 @@ class Action(StrEnum):
     """What can be done. ``PERMISSIONS`` says by whom."""
 
     READ = "read"
-    TRACK = "track"  # MLflow's runs, artifacts and unprotected registry calls
-    REGISTER = "register"
+    TRACK = "track"  # MLflow's runs and unprotected registry calls
+    REGISTER = "register"  # models and versions, and the artifacts that they are made of
     SUBMIT = "submit"
     EVALUATE = "evaluate"
     ADD_DATASET = "add-dataset"

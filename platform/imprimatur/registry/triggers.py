@@ -10,6 +10,7 @@ What they hold true, for whoever writes to the database:
 - Nothing enters the stages Staging and Production, which MLflow serves like aliases.
 - There is one workspace, ``default``: aliases of another one would escape the rules.
 - What was appended to the audit log is not changed and not deleted.
+- On SQLite no row takes another one's place by its row id: REPLACE removes the other one without its DELETE trigger.
 
 The triggers read our tables only. SQLite has no roles, so whoever can write the file can drop them; on PostgreSQL they
 run with their owner's rights and a fixed search path, and stand against TRUNCATE and replication roles too. Migrations
@@ -42,6 +43,7 @@ _STAGE = "imprimatur: protected-stage: the stages Staging and Production are clo
 _HELD = "imprimatur: held-version: an environment holds this version, so it can not be changed, deleted or renamed"
 _WORKSPACE = "imprimatur: other-workspace: models live in the workspace default only"
 _APPENDED = "imprimatur: append-only: what was written in the audit log stays as it is"
+_REPLACED = "imprimatur: replaced-row: this row would take the place of another one"
 _TRUNCATE = "imprimatur: truncate: this table is guarded row by row"
 
 _HOLDS = "SELECT 1 FROM imp_hold h JOIN imp_version v ON v.id = h.version_id"
@@ -199,8 +201,18 @@ def _sqlite_triggers(environments: Sequence[str]) -> list[tuple[str, str]]:
     return [
         (name := f"{guard.name}_{event.lower()}", _sqlite_trigger(name, guard.table, event, rules))
         for guard in _guards(environments, "IS NOT")
-        for event, rules in guard.rules.items()
+        for event, rules in _sqlite_rules(guard).items()
     ]
+
+
+def _sqlite_rules(guard: Guard) -> dict[str, tuple[Rule, ...]]:
+    """The guard's rules by event, and those on row ids, which no other database has.
+
+    A row id that SQLite has yet to choose is -1 here, which it never chooses.
+    """
+    taken = f"EXISTS (SELECT 1 FROM {guard.table} o WHERE o.rowid = NEW.rowid)"  # noqa: S608  the tables are ours
+    added = {"INSERT": (Rule(taken, _REPLACED),), "UPDATE": (Rule("NEW.rowid IS NOT OLD.rowid", _REPLACED),)}
+    return {event: (*guard.rules.get(event, ()), *added.get(event, ())) for event in ("INSERT", "UPDATE", "DELETE")}
 
 
 def _sqlite_trigger(name: str, table: str, event: str, rules: Sequence[Rule]) -> str:

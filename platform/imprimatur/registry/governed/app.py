@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imprimatur.access.http import current_principal
-from imprimatur.access.model import Action
+from imprimatur.access.http import caller_name, current_principal
+from imprimatur.access.model import Action, Principal
 from imprimatur.core.errors import BadInput, Fault, ImprimaturError, NotFound, Refused, Unauthenticated
 from imprimatur.core.problems import problem
 from imprimatur.core.settings import Settings
@@ -19,6 +19,7 @@ from imprimatur.registry.governed import graphql, sealed
 from imprimatur.registry.governed.paths import UI_PREFIX, inner_path, is_file
 from imprimatur.registry.service import Registry
 
+_Store = TypeVar("_Store")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _TEMPORARY_REDIRECT = 307
 _FILE_POLICY = "sandbox; default-src 'none'"
@@ -34,7 +35,8 @@ def mlflow_app(settings: Settings, registry: Registry) -> ASGIApp:
 
     It answers MLflow's REST under its usual paths and the UI below ``/mlflow/``; everything else is a 404 problem. One
     process serves one home: MLflow keeps its stores in module variables, and the last call wins. Raises Fault
-    ``ungoverned-registry`` where the stores in use are not ours.
+    ``ungoverned-registry`` where the stores in use are not ours, ``foreign-places`` where the database sends clients
+    to other hosts.
     """
     environment.configure_server(settings)
     settings.artifacts.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,7 @@ def mlflow_app(settings: Settings, registry: Registry) -> ASGIApp:
         return GovernedStore(settings.database, registry, settings.environments)
 
     def tracking_store(store_uri: str, artifact_uri: str) -> GovernedTracking:
-        return GovernedTracking(store_uri, artifact_uri)
+        return GovernedTracking(store_uri, artifact_uri, registry.log)
 
     handlers._tracking_store_registry = handlers.TrackingStoreRegistryWrapper()  # the old one remembers its stores
     for scheme in ("sqlite", "postgresql"):
@@ -60,7 +62,7 @@ def mlflow_app(settings: Settings, registry: Registry) -> ASGIApp:
         setattr(handlers, name, None)
     handlers.initialize_backend_stores()
     _require(handlers._get_model_registry_store(), GovernedStore)
-    _require(handlers._get_tracking_store(), GovernedTracking)
+    _require(handlers._get_tracking_store(), GovernedTracking).require_own_places()
     return AllowList(create_fastapi_app(), registry)
 
 
@@ -81,6 +83,8 @@ class AllowList:
             return
         try:
             inner = _admit(scope)
+            if scope["method"] not in _SAFE:
+                await run_in_threadpool(self._permit_change, inner)
             place = await run_in_threadpool(self._place, inner, scope["query_string"])
             if place is not None:
                 found = await run_in_threadpool(self._sealed, str(scope["method"]), place, inner)
@@ -94,6 +98,16 @@ class AllowList:
         passed = {**scope, "path": inner, "raw_path": inner.encode(), "root_path": ""}
         await self._app(passed, receive, _guarded(send, inner))
 
+    def _permit_change(self, inner: str) -> None:
+        """Raise Forbidden where the caller may make no such change; the refusal is an event.
+
+        Who may not register a version may not write its bytes either, so no reviewer approves bytes of their own.
+        """
+        caller = _caller()
+        writes = sealed.is_artifact(inner)
+        with self._registry.log.attempt(caller.name, "artifact.write" if writes else "mlflow.change", inner[:200]):
+            caller.require(Action.REGISTER if writes else Action.TRACK)
+
     def _place(self, inner: str, query: bytes) -> str | None:
         """The place below ``sealed`` that a request names, by itself or by a sealed version; None where by neither."""
         asked = sealed.asked_version(inner, query)
@@ -104,14 +118,12 @@ class AllowList:
 
     def _sealed(self, method: str, place: str, inner: str) -> Response:
         """What the sealed store says; a refusal is an event."""
-        caller = current_principal.get()
-        name = caller.name if caller else "nobody"
         lists = sealed.asks_for_list(inner)
         try:
             return sealed.answer(self._registry.sealed, method, place, lists=lists)
         except Refused as error:
             if error.code == "sealed-bytes":
-                self._registry.log.refusal(name, "sealed.write", place[:200], error)
+                self._registry.log.refusal(caller_name(), "sealed.write", place[:200], error)
             raise
 
 
@@ -120,11 +132,15 @@ def _admit(scope: Scope) -> str:
     inner = inner_path(path, scope.get("raw_path") or path.encode())
     if inner is None:
         raise NotFound("no-such-page", f"There is nothing at {path[:200]!r} (MLflow is below {UI_PREFIX}/)")
+    _caller().require(Action.READ)
+    return inner
+
+
+def _caller() -> Principal:
     caller = current_principal.get()
     if caller is None:
         raise Unauthenticated("login-required", "Nobody is logged in (expected a token or a browser session)")
-    caller.require(Action.READ if scope["method"] in _SAFE else Action.TRACK)
-    return inner
+    return caller
 
 
 async def _read_query(receive: Receive) -> Receive:
@@ -159,10 +175,12 @@ def _guarded(send: Send, inner: str) -> Send:
     return guarded
 
 
-def _require(found: Any, expected: type) -> None:
+def _require(found: Any, expected: type[_Store]) -> _Store:
     if type(found) is not expected:
         raise Fault(
             "ungoverned-registry",
             f"MLflow uses {type(found).__module__}.{type(found).__name__} (expected {expected.__name__}); "
             "the server does not start without its law",
         )
+    store: _Store = found
+    return store

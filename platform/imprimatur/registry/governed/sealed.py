@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from imprimatur.core.digests import Digest
 from imprimatur.core.errors import NotFound, Refused
+from imprimatur.registry.governed.law import version_number
 from imprimatur.storage.model import Manifest
 from imprimatur.storage.service import SealedStore
 
@@ -58,11 +59,19 @@ class AskedVersion:
 
 
 def asked_version(inner: str, query: bytes) -> AskedVersion | None:
-    """The version and file that MLflow's page of a version asks for; None where the request is another one."""
+    """The version and file that MLflow's page of a version asks for; None where the request is another one.
+
+    Raises BadInput ``bad-version``.
+    """
     asked = {name: values[0] for name, values in parse_qs(query.decode("latin-1")).items()}
-    if inner != _OF_VERSION or not asked.keys() >= {"name", "version", "path"} or not asked["version"].isdecimal():
+    if inner != _OF_VERSION or not asked.keys() >= {"name", "version", "path"}:
         return None
-    return AskedVersion(asked["name"], int(asked["version"]), asked["path"])
+    return AskedVersion(asked["name"], version_number(asked["version"]), asked["path"])
+
+
+def is_artifact(inner: str) -> bool:
+    """Whether the path is MLflow's artifact proxy, which reads, writes and deletes the files of runs and models."""
+    return _ARTIFACTS.fullmatch(inner) is not None
 
 
 def asks_for_list(inner: str) -> bool:

@@ -19,7 +19,7 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from imprimatur.access.http import current_principal
+from imprimatur.access.http import caller_name, current_principal
 from imprimatur.access.model import Action, Principal
 from imprimatur.audit.service import Unit
 from imprimatur.core.errors import (
@@ -45,6 +45,7 @@ _CODES: dict[type[ImprimaturError], int] = {
     Refused: codes.PERMISSION_DENIED,
     Unauthenticated: codes.UNAUTHENTICATED,
 }
+_LONGEST_SUBJECT = 512
 _shared: ContextVar[Session | None] = ContextVar("imprimatur_shared_session", default=None)
 
 
@@ -59,6 +60,13 @@ class Change:
     def session(self) -> Session:
         """The session that the rule, MLflow's work and the event share."""
         return self.unit.session
+
+
+@dataclass(frozen=True)
+class VersionChange(Change):
+    """A governed change of the version with this number."""
+
+    version: int
 
 
 class GovernedStore(SqlAlchemyStore):
@@ -76,6 +84,7 @@ class GovernedStore(SqlAlchemyStore):
     ) -> Any:
         """Create a model."""
         with self._change("model.create", name, Action.REGISTER) as change:
+            law.refuse_unclear_name(name)
             law.refuse_reserved_tags(tag.key for tag in tags or ())
             if store.model_exists(change.session, name):
                 raise MlflowException(f"Registered Model (name={name}) already exists.", codes.RESOURCE_ALREADY_EXISTS)
@@ -93,6 +102,7 @@ class GovernedStore(SqlAlchemyStore):
     def rename_registered_model(self, name: str, new_name: str) -> Any:
         """Rename a model that no environment holds a version of."""
         with self._change("model.rename", name, Action.REGISTER) as change:
+            law.refuse_unclear_name(new_name)
             law.refuse_held(store.holds(change.session, name), name, "renamed")
             renamed = super().rename_registered_model(name, new_name)
             store.rename_versions(change.session, name, new_name)
@@ -146,7 +156,7 @@ class GovernedStore(SqlAlchemyStore):
     def update_model_version(self, name: str, version: Any, description: str | None = None) -> Any:
         """Change a version's description."""
         with self._version_change("version.update", name, version, "changed") as change:
-            changed = super().update_model_version(name, version, description)
+            changed = super().update_model_version(name, change.version, description)
             change.unit.record("version.updated", description=description)
             return changed
 
@@ -155,37 +165,38 @@ class GovernedStore(SqlAlchemyStore):
     ) -> Any:
         """Move a version to a stage that is no environment."""
         with self._version_change("version.stage", name, version, "moved to another stage") as change:
-            law.refuse_protected_stage(self._environments, name, str(version), stage)
-            moved = super().transition_model_version_stage(name, version, stage, archive_existing_versions)
+            law.refuse_protected_stage(self._environments, name, str(change.version), stage)
+            moved = super().transition_model_version_stage(name, change.version, stage, archive_existing_versions)
             change.unit.record("version.staged", stage=stage)
             return moved
 
     def delete_model_version(self, name: str, version: Any) -> None:
         """Delete a version that no environment holds."""
         with self._version_change("version.delete", name, version, "deleted", Action.REGISTER) as change:
-            super().delete_model_version(name, version)
-            store.remove_versions(change.session, name, int(version), self._registry.log.clock())
+            super().delete_model_version(name, change.version)
+            store.remove_versions(change.session, name, change.version, self._registry.log.clock())
             change.unit.record("version.deleted")
 
     def set_model_version_tag(self, name: str, version: Any, tag: Any) -> None:
         """Tag a version that no environment holds."""
         with self._version_change("version.tag", name, version, "tagged") as change:
             law.refuse_reserved_tags([tag.key])
-            super().set_model_version_tag(name, version, tag)
+            super().set_model_version_tag(name, change.version, tag)
             change.unit.record("version.tagged", key=tag.key, value=tag.value)
 
     def delete_model_version_tag(self, name: str, version: Any, key: str) -> None:
         """Take a tag off a version that no environment holds."""
         with self._version_change("version.untag", name, version, "untagged") as change:
             law.refuse_reserved_tags([key])
-            super().delete_model_version_tag(name, version, key)
+            super().delete_model_version_tag(name, change.version, key)
             change.unit.record("version.untagged", key=key)
 
     def set_registered_model_alias(self, name: str, alias: str, version: Any) -> None:
         """Point an alias that is no environment at a version."""
         with self._change("alias.set", f"{name}/{version}") as change:
-            law.refuse_protected_alias(self._environments, name, alias, str(version))
-            super().set_registered_model_alias(name, alias, version)
+            number = law.version_number(version)
+            law.refuse_protected_alias(self._environments, name, alias, str(number))
+            super().set_registered_model_alias(name, alias, number)
             change.unit.record("alias.set", alias=alias)
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
@@ -197,12 +208,16 @@ class GovernedStore(SqlAlchemyStore):
 
     def get_model_version_download_uri(self, name: str, version: Any) -> Any:
         """Where a version's files are: of a sealed version the sealed ones, whatever became of its run's."""
+        try:
+            number = law.version_number(version)
+        except BadInput as error:
+            raise as_mlflow(error) from error
         with self._registry.log.database.reading() as session:
-            row = store.version_row(session, name, int(version)) if str(version).isdecimal() else None
+            row = store.version_row(session, name, number)
             digest = row.manifest_digest if row is not None else None
         if digest is not None:
             return download_uri(digest)
-        return super().get_model_version_download_uri(name, version)
+        return super().get_model_version_download_uri(name, number)
 
     @contextmanager
     def _session(self, read_only: bool = True) -> Iterator[Session]:
@@ -219,9 +234,8 @@ class GovernedStore(SqlAlchemyStore):
     @contextmanager
     def _change(self, intent: str, subject: str, action: Action = Action.TRACK) -> Iterator[Change]:
         caller = current_principal.get()
-        name = caller.name if caller else "nobody"
         try:
-            with self._registry.log.unit_of_work(name, intent, subject) as unit:
+            with self._registry.log.unit_of_work(caller_name(), intent, plain_subject(subject)) as unit:
                 if caller is None:
                     raise Unauthenticated("login-required", "Nobody is logged in (expected a token or a session)")
                 caller.require(action)
@@ -233,11 +247,11 @@ class GovernedStore(SqlAlchemyStore):
     @contextmanager
     def _version_change(
         self, intent: str, name: str, version: Any, change: str, action: Action = Action.TRACK
-    ) -> Iterator[Change]:
+    ) -> Iterator[VersionChange]:
         with self._change(intent, f"{name}/{version}", action) as made:
-            if str(version).isdecimal():
-                law.refuse_held(store.holds(made.session, name, int(version)), f"{name}/{version}", change)
-            yield made
+            number = law.version_number(version)
+            law.refuse_held(store.holds(made.session, name, number), f"{name}/{number}", change)
+            yield VersionChange(made.unit, made.caller, number)
 
     def _origin(self, session: Session, source: str) -> store.Origin:
         origin: store.Origin | None = store.Origin(source, None)
@@ -253,6 +267,11 @@ def as_mlflow(error: ImprimaturError) -> MlflowException:
     """``error`` as MLflow's clients know it: our code and sentence under the nearest of MLflow's codes."""
     code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), codes.INTERNAL_ERROR)
     return MlflowException(f"{error.code}: {error.message}", error_code=code)
+
+
+def plain_subject(subject: str) -> str:
+    """``subject`` as the log takes it: short enough, with escapes for what can't be seen."""
+    return (subject if subject.isprintable() else ascii(subject))[:_LONGEST_SUBJECT]
 
 
 @contextmanager

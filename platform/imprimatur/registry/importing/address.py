@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from imprimatur.core.errors import BadInput
 
 _PORTS = {"http": 80, "https": 443}
+_PLAIN_ADDRESS = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?(?:/.*)?", re.DOTALL)
 _READ_ONLY = "-c default_transaction_read_only=on"
 
 
@@ -34,6 +36,11 @@ class Address:
         """Whether this is a tracking server, and no database."""
         return self.uri.startswith(("http://", "https://"))
 
+    @property
+    def origin(self) -> str | None:
+        """The server's scheme, host and port; None for a database."""
+        return origin_of(self.uri)
+
     @classmethod
     def parse(cls, text: str) -> Address:
         """The address in ``text``. Raises BadInput ``bad-import-source`` for what is neither."""
@@ -45,6 +52,16 @@ class Address:
         if scheme == "postgresql" or scheme.startswith("postgresql+"):
             return _postgres(text)
         raise _bad(text)
+
+
+def origin_of(uri: str) -> str | None:
+    """Scheme, host and port of an http or https address that everybody reads alike; None for any other text.
+
+    >>> origin_of("HTTPS://Old.example/mlflow"), origin_of("http://old:5000@evil.example/")
+    ('https://old.example:443', None)
+    """
+    match = _PLAIN_ADDRESS.fullmatch(uri.lower())
+    return f"{match[1]}://{match[2]}:{int(match[3] or _PORTS[match[1]])}" if match else None
 
 
 def _server(parts: SplitResult, text: str) -> Address:

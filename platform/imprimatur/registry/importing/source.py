@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from alembic.util import CommandError
 from mlflow.entities import Experiment, Metric, Run
@@ -18,11 +18,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from imprimatur.core.errors import BadInput, Fault, NotFound, Refused
 from imprimatur.registry import environment
-from imprimatur.registry.importing.address import Address
+from imprimatur.registry.importing.address import Address, origin_of
 from imprimatur.registry.importing.connection import PAGE, Connection
 from imprimatur.registry.importing.model import SourceExperiment, SourceModel, SourceRun, SourceVersion, VersionKey
 
 _HOPS = 4
+_ASKING_SERVERS = frozenset({"http", "https", "mlflow-artifacts"})  # with the source's own credentials
+_STORAGE = _ASKING_SERVERS | {"s3", "r2", "b2", "gs", "wasbs", "ftp", "sftp", "hdfs", "viewfs"}
+"""Where a server's files may be. Not ``abfss``: it presents this machine's Azure identity to whatever host is named."""
 
 
 class Source:
@@ -87,16 +90,12 @@ class Source:
     def download(self, version: SourceVersion, folder: Path) -> None:
         """Copy a version's files into the empty ``folder``, with MLflow's own client of wherever they are.
 
-        Raises Refused ``local-artifacts`` where a server names files of this machine, ``no-artifacts`` where there are
-        none; Fault ``artifacts-unreadable``.
+        Raises Refused ``local-artifacts`` where a server names anything but remote storage, ``foreign-artifacts`` where
+        the source's credentials would go to another server, ``no-artifacts`` where there are no files; Fault
+        ``artifacts-unreadable``.
         """
         location = self._location_of(version)
-        if self._address.is_server and urlsplit(location).scheme in ("", "file"):
-            raise Refused(
-                "local-artifacts",
-                f"The source says that {version.label} is at {location[:200]!r} on this machine, which a server has no "
-                "business to say; where that is right, import from its database on this machine",
-            )
+        self._require_its_own(version, location)
         uri = self._connection.uri
         try:
             with self._connection.presenting():
@@ -108,6 +107,31 @@ class Source:
         if not any(path.is_file() for path in folder.rglob("*")):
             raise Refused("no-artifacts", f"{version.label} has no files at {location[:200]!r} (expected a folder)")
 
+    def _require_its_own(self, version: SourceVersion, location: str) -> None:
+        if self._address.is_server and _parts_of(location).scheme not in _STORAGE:
+            raise Refused(
+                "local-artifacts",
+                f"The source says that {version.label} is at {location[:200]!r}, which a server has no business to say "
+                f"(expected one of {', '.join(sorted(_STORAGE))}); where that is right, import from its database",
+            )
+        if self._is_foreign(location):
+            raise Refused(
+                "foreign-artifacts",
+                f"The source says that {version.label} is at {location[:200]!r}, where the source's credentials would "
+                f"go with the request (expected {self._address.origin or 'no server'}); where that is right, import "
+                "from that server",
+            )
+
+    def _is_foreign(self, location: str) -> bool:
+        """Whether MLflow's client would present the source's credentials to another server than the source."""
+        parts = _parts_of(location)
+        if parts.scheme not in _ASKING_SERVERS or (parts.scheme == "mlflow-artifacts" and not parts.netloc):
+            return False
+        own = self._address.origin
+        if parts.scheme == "mlflow-artifacts":  # asked by the scheme of the tracking server
+            location = f"{urlsplit(self._address.uri).scheme}://{parts.netloc}"
+        return own is None or origin_of(location) != own
+
     def _location_of(self, version: SourceVersion) -> str:
         """Where a version's files are. MLflow is asked last: its client fetches the whole model for each answer."""
         with suppress(NotFound):  # the run or logged model is gone; the registry may remember where its files were
@@ -118,7 +142,7 @@ class Source:
     def _location(self, uri: str) -> str:
         """Where the files are: ``runs:/`` and ``models:/`` followed here, as MLflow's own way asks another server."""
         for _ in range(_HOPS):
-            scheme, _, rest = uri.partition(":/")
+            scheme, rest = _parts_of(uri).scheme, uri.partition(":")[2]
             if scheme == "runs":
                 run, _, path = rest.strip("/").partition("/")
                 uri = f"{self._run_location(run)}/{path}"
@@ -154,6 +178,14 @@ class Source:
         tags = {str(name): str(value) for name, value in entry.tags.items()}
         stage = entry.current_stage or "None"
         return SourceVersion(key, entry.source or "", entry.run_id or "", stage, entry.description or "", tags)
+
+
+def _parts_of(uri: str) -> SplitResult:
+    """The parts of a place, as MLflow reads them: schemes in any case. Raises Refused ``bad-location``."""
+    try:
+        return urlsplit(uri)
+    except ValueError as error:
+        raise Refused("bad-location", f"The source names {uri[:200]!r}, which is no place: {error}") from error
 
 
 def quoted(text: str) -> str:
