@@ -35,6 +35,17 @@ def test_a_value_without_an_exact_form_is_refused(value: object) -> None:
     assert refused.value.code == "not-canonical"
 
 
+def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
+    document: list[object] = []
+    for _ in range(100_000):
+        document = [document]
+
+    with pytest.raises(BadInput) as refused:
+        canonical_json(document)
+
+    assert refused.value.code == "not-canonical"
+
+
 def test_a_file_and_its_bytes_have_one_digest(tmp_path: Path) -> None:
     data = b"x" * (3 << 20)
     (tmp_path / "f").write_bytes(data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -36,6 +38,18 @@ def test_an_error_has_one_status_and_keeps_its_code_and_facts(error: ImprimaturE
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == error.code
     assert answer.json()["facts"] == {"reasons": ["look-alikes"]}
+
+
+def test_an_error_about_half_a_character_is_still_answered() -> None:
+    error = BadInput("bad-name", "half \ud800 é", file="\udcff")
+
+    answer = problems.problem(error)
+
+    assert answer.status_code == 422
+    body = bytes(answer.body)
+    assert json.loads(body)["detail"] == error.message
+    assert json.loads(body)["facts"] == error.facts
+    assert "é".encode() in body
 
 
 def test_a_request_that_does_not_parse_is_a_problem_too() -> None:

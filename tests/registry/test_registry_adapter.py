@@ -97,6 +97,13 @@ def test_an_adapter_is_admitted_with_its_base_beside_it(saved: Path, store: Seal
     assert lineage_of(saved) == Lineage(code_commit="c0ffee", base_model=base).document()
 
 
+def test_what_peft_wrote_beside_the_weights_is_admitted(saved: Path, store: SealedStore) -> None:
+    """Only a pipeline's parts are loaded by it; an adapter is, by its weight file alone."""
+    (saved / "adapter_weights" / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}')
+
+    assert sealable(saved, store).artifact_type == ADAPTER_TYPE
+
+
 def test_what_mlflow_itself_logs_is_admitted_with_the_digest_in_its_metadata(
     tmp_path: Path, trained: Trained, store: SealedStore, base: Digest
 ) -> None:
@@ -280,6 +287,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "code in pyfunc": (_pyfunc(code="code"), "custom-code"),
     "own loader": (_pyfunc(loader_module="own.loader"), "custom-code"),
     "loader of pipelines": (_pyfunc(loader_module="imprimatur.registry.flavor"), "custom-code"),
+    "data elsewhere": (_pyfunc(data="../base"), "outside-file"),
     "code beside": (_file("adapter_weights/own.py", b"import os"), "code-file"),
     "a pickle beside": (_file("adapter_weights/pytorch_lora_weights.bin", b"x"), "pickle-file"),
     "a pickle as weights": (_file(_WEIGHTS, b"\x80\x04."), "pickle-file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import pytest
 
 from imprimatur.core.errors import ImprimaturError
 from imprimatur.registry.admission import admit
+from imprimatur.registry.outside import reads_card
+from imprimatur.registry.parts import needs_of
 from imprimatur.registry.safetensors_header import read_header
 from imprimatur.registry.stock import stock_classes
 
@@ -65,6 +68,23 @@ def _index(**changes: object) -> Callable[[Path], None]:
     return spoil
 
 
+def _settings(path: str, **changes: object) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        target = folder / _PIPELINE / path
+        before = json.loads(target.read_bytes()) if target.exists() else {}
+        target.write_text(json.dumps({**before, **changes}))
+
+    return spoil
+
+
+def _both(*spoils: Callable[[Path], None]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        for each in spoils:
+            each(folder)
+
+    return spoil
+
+
 def _mlmodel(old: str, new: str) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
         path = folder / "MLmodel"
@@ -86,6 +106,10 @@ def _link(folder: Path) -> None:
     (folder / "notes.txt").symlink_to("/etc/passwd")
 
 
+def _second_pipeline(folder: Path) -> None:
+    shutil.copy(folder / _PIPELINE / "model_index.json", folder / "model_index.json")
+
+
 def _archive() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -98,6 +122,10 @@ _SHARDS = "pipeline/unet/diffusion_pytorch_model.safetensors.index.json"
 _SCHEDULER = "pipeline/scheduler/scheduler_config.json"
 _BAD = "bad-safetensors"
 _UNET = str(_WEIGHTS)
+_ENCODER = "pipeline/text_encoder"
+_TOKENIZER, _TOKENS = "tokenizer/tokenizer_config.json", "tokenizer/special_tokens_map.json"
+_PART = ["diffusers", "AutoencoderKL"]
+_NAN = struct.pack("<f", float("nan"))
 
 SAFETENSORS: Mapping[str, Callable[[Path], None]] = {
     "01 empty": _write(_WEIGHTS, b""),
@@ -116,6 +144,7 @@ SAFETENSORS: Mapping[str, Callable[[Path], None]] = {
     "08 truncated": _tensors({"a": _F32}, b"\0" * 7),
     "08 no data": _tensors({"a": _F32}, b""),
     "09 shape overflow": _tensors({"a": {**_F32, "shape": [2**32, 2**32]}}),
+    "09 shape overflow of nothing": _tensors({"a": {**_F32, "shape": [0, 2**53, 2**53], "data_offsets": [0, 0]}}, b""),
     "09 negative size": _tensors({"a": {**_F32, "shape": [-2]}}),
     "09 negative offset": _tensors({"a": {**_F32, "data_offsets": [-8, 0]}}),
     "09 offsets turned round": _tensors({"a": {**_F32, "data_offsets": [8, 0]}}),
@@ -133,6 +162,10 @@ SAFETENSORS: Mapping[str, Callable[[Path], None]] = {
     "13 NaN": _tensors({"a": _F32}, struct.pack("<ff", 1.0, float("nan"))),
     "13 infinity": _tensors({"a": _F32}, struct.pack("<ff", float("-inf"), 0.0)),
     "13 half infinity": _tensors({"a": {**_F32, "dtype": "BF16", "shape": [4]}}, b"\0\0\0\0\0\0\x80\x7f"),
+    "13 NaN of 8 bits": _tensors({"a": {**_F32, "dtype": "F8_E4M3", "shape": [8]}}, b"\0" * 7 + b"\x7f"),
+    "13 negative NaN of 8 bits": _tensors({"a": {**_F32, "dtype": "F8_E4M3", "shape": [8]}}, b"\xff" + b"\0" * 7),
+    "13 NaN among powers of two": _tensors({"a": {**_F32, "dtype": "F8_E8M0", "shape": [8]}}, b"\0" * 7 + b"\xff"),
+    "13 NaN in a complex number": _tensors({"a": {**_F32, "dtype": "C64", "shape": [1]}}, b"\0" * 4 + _NAN),
     "14 100,000 empty tensors": _tensors(
         {f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(100_000)}, b""
     ),
@@ -140,6 +173,7 @@ SAFETENSORS: Mapping[str, Callable[[Path], None]] = {
     "15 metadata only": _tensors({"__metadata__": {"format": "pt"}}, b""),
     "16 huge metadata": _tensors({"a": _F32, "__metadata__": {"x": "y" * (2 << 20)}}),
     "16 metadata that is no text": _tensors({"a": _F32, "__metadata__": {"x": 1}}),
+    "16 half a character in metadata": _tensors({"a": _F32, "__metadata__": {"x": "\ud800"}}),
     "17 unknown field": _tensors({"a": {**_F32, "code": "import os"}}),
     "17 missing field": _tensors({"a": {"dtype": "F32", "shape": [2]}}),
     "17 unknown type": _tensors({"a": {**_F32, "dtype": "PICKLE"}}),
@@ -178,6 +212,9 @@ FOLDERS = [
         "MLmodel",
     ),
     Case("24 component outside", _index(**{"../x": ["diffusers", "UNet2DConditionModel"]}), "missing-component"),
+    Case("24 component without a name", _index(**{"": _PART}), "missing-component"),
+    Case("24 component with an endless name", _index(**{"x" * 3000: _PART}), "missing-component"),
+    Case("24 component named by half a character", _index(**{"\ud800": _PART}), "bad-json"),
     Case("25 link", _link, "not-a-file", "notes.txt"),
     Case("26 case only", _write("REQUIREMENTS.txt", b"x"), "path-collision"),
     Case("27 git", _write(".git/config.txt", b"x"), "bad-path"),
@@ -212,6 +249,47 @@ FOLDERS = [
     Case("03 large configuration", _write("pipeline/unet/config.json", b"[" + b"1," * (2 << 20) + b"1]"), "bad-json"),
     Case("no UTF-8 text", _write("notes.txt", b"\xff\xfe"), "bad-text", "notes.txt"),
     Case("zero byte in text", _write("notes.txt", b"a\0b"), "bad-text", "notes.txt"),
+    Case(
+        "41 peft's adapter in a component",
+        _settings("text_encoder/adapter_config.json", base_model_name_or_path="/outside"),
+        "outside-file",
+        f"{_ENCODER}/adapter_config.json",
+    ),
+    Case("42 model without configuration", _remove(f"{_ENCODER}/config.json"), "missing-component", "text_encoder"),
+    Case("42 model without weights", _remove(f"{_ENCODER}/model.safetensors"), "missing-component", "text_encoder"),
+    Case("42 scheduler without configuration", _remove(_SCHEDULER), "missing-component"),
+    Case("42 tokenizer without configuration", _remove(f"pipeline/{_TOKENIZER}"), "missing-component", "tokenizer"),
+    *(
+        Case(f"43 {name} in {path}", _settings(path, **{name: value}), "outside-file", f"pipeline/{path}")
+        for path, name, value in (
+            (_TOKENIZER, "vocab", "/outside.json"),
+            (_TOKENIZER, "merges", "/outside.txt"),
+            (_TOKENIZER, "init_inputs", ["/outside.json"]),
+            (_TOKENIZER, "vocab_file", "/outside.json"),
+            (_TOKENIZER, "merges_file", "/outside.txt"),
+            (_TOKENIZER, "gguf_file", "/outside.gguf"),
+            (_TOKENIZER, "fast_tokenizer_files", ["../../tokenizer.1.0.json"]),
+            (_TOKENS, "vocab", "/outside.json"),
+            (_TOKENS, "tokenizer_file", "/outside.json"),
+            (_TOKENS, "name_or_path", "owner/model"),
+            ("text_encoder/config.json", "configuration_files", ["/config.1.0.json"]),
+            ("tokenizer/processor_config.json", "audio_tokenizer", {"audio_tokenizer_class": "DacModel"}),
+            ("tokenizer/audio_tokenizer_config.json", "audio_tokenizer_name_or_path", "owner/model"),
+        )
+    ),
+    Case(
+        "43 a card that names other pipelines",
+        _both(_index(_class_name="KandinskyCombinedPipeline"), _write("pipeline/README.md", b"---\nprior: [x/y]\n---")),
+        "outside-file",
+        "pipeline/README.md",
+    ),
+    Case("44 a kernel", _settings("text_encoder/config.json", attn_implementation="owner/kernel"), "custom-code"),
+    Case(
+        "44 auto_map within", _settings("unet/config.json", text_config={"auto_map": {"A": "own.Own"}}), "custom-code"
+    ),
+    Case("45 data elsewhere", _mlmodel("data: pipeline", "data: /outside"), "outside-file", "MLmodel"),
+    Case("45 data beside", _mlmodel("data: pipeline", "data: pipeline/../other"), "outside-file", "MLmodel"),
+    Case("46 two pipelines", _second_pipeline, "two-pipelines", "model_index.json"),
     Case("no index", _remove("pipeline/model_index.json"), "no-pipeline"),
     Case("MLmodel is no YAML", _write("MLmodel", b"a: [1"), "bad-mlmodel"),
     Case("MLmodel is a bomb", _write("MLmodel", b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]"), "bad-mlmodel"),
@@ -251,9 +329,11 @@ def test_there_are_sixty_ways_to_be_refused() -> None:
     assert len({case.name for case in FOLDERS}) == len(FOLDERS) >= 60
 
 
-@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32", "F64"])
-def test_ordinary_weights_are_finite(saved: Path, dtype: str) -> None:
-    size = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}[dtype]
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1, "C64": 8}.items(),
+)
+def test_ordinary_weights_are_finite(saved: Path, dtype: str, size: int) -> None:
     header = {"a": {"dtype": dtype, "shape": [8 // size], "data_offsets": [0, 8]}}
     _tensors(header, b"\x01" * 8)(saved)
 
@@ -274,6 +354,8 @@ import re, sys, time
 from pathlib import Path
 from imprimatur.core.errors import ImprimaturError
 from imprimatur.registry.admission import admit
+from imprimatur.registry.outside import reads_card
+from imprimatur.registry.parts import needs_of
 begun = time.monotonic()
 try:
     admit(Path(sys.argv[1]))
@@ -300,6 +382,32 @@ def test_bombs_are_refused_within_five_seconds_and_512_mb(saved: Path, spoil: Ca
 
     assert float(seconds) < 5
     assert int(peak) < 512 << 10
+
+
+def test_what_a_part_must_hold_follows_from_what_the_libraries_make_of_it() -> None:
+    import diffusers
+    import torch
+    import transformers
+
+    homes = {"diffusers": diffusers, "transformers": transformers}
+    stock = [(library, name) for library, names in stock_classes().items() if library != "pipelines" for name in names]
+    kinds = {
+        name: getattr(homes.get(library) or getattr(diffusers.pipelines, library), name) for library, name in stock
+    }
+
+    weighty = {name for name in kinds if needs_of(name).weights}
+
+    assert weighty == {name for name, kind in kinds.items() if issubclass(kind, torch.nn.Module)}
+
+
+def test_pipelines_that_read_their_card_are_known() -> None:
+    import diffusers
+
+    kinds = {name: getattr(diffusers, name) for name in stock_classes()["pipelines"]}
+
+    assert {name for name in kinds if reads_card(name)} == {
+        name for name, kind in kinds.items() if getattr(kind, "_load_connected_pipes", False)
+    }
 
 
 def test_every_stock_class_is_one_that_the_libraries_bring() -> None:

@@ -12,10 +12,15 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+from huggingface_hub import constants, get_session
+from huggingface_hub.errors import OfflineModeIsEnabled
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from imprimatur.core.errors import BadInput, Refused
+from imprimatur.registry.environment import offline
 from imprimatur.registry.flavor import Lineage, lineage_of, load_pipeline, log_pipeline, save_pipeline
+from tiny_pipelines import tiny_stable_diffusion
 
 _FEW_STEPS = {"steps": 2, "seed": 3, "guidance": 2.0}
 
@@ -72,6 +77,87 @@ def test_custom_classes_are_not_loaded(saved: Path, name: str, value: object) ->
         load_pipeline(saved)
 
     assert refusal.value.code == "custom-code"
+
+
+@pytest.mark.parametrize(
+    ("part", "tensor"),
+    [
+        ("text_encoder/model", "token_embedding.weight"),
+        ("text_encoder/model", "final_layer_norm.bias"),
+        ("unet/diffusion_pytorch_model", "conv_in.weight"),
+        ("vae/diffusion_pytorch_model", "decoder.conv_out.bias"),
+    ],
+)
+def test_weights_that_the_folder_lacks_are_not_made_up(saved: Path, part: str, tensor: str) -> None:
+    file = saved / "pipeline" / f"{part}.safetensors"
+    weights = load_file(file)
+    save_file({n: t for n, t in weights.items() if not n.endswith(tensor)}, file, metadata={"format": "pt"})
+
+    with pytest.raises(Refused, match=tensor) as refusal:
+        load_pipeline(saved)
+
+    assert len(load_file(file)) < len(weights)
+    assert refusal.value.code == "weights-missing"
+
+
+@pytest.mark.parametrize("part", ["text_encoder/model", "unet/diffusion_pytorch_model"])
+def test_weights_of_another_shape_are_refused(saved: Path, part: str) -> None:
+    file = saved / "pipeline" / f"{part}.safetensors"
+    weights = load_file(file)
+    name = max(weights, key=lambda name: weights[name].ndim)
+    save_file({**weights, name: weights[name].repeat_interleave(2, 0)}, file, metadata={"format": "pt"})
+
+    with pytest.raises(Refused, match=part.split("/")[0]) as refusal:
+        load_pipeline(saved)
+
+    assert refusal.value.code == "weights-do-not-fit"
+
+
+def test_a_control_network_of_several_is_not_made_up(tmp_path: Path) -> None:
+    """diffusers loads such a one as several models, and tells nobody what it found."""
+    from diffusers import ControlNetModel, MultiControlNetModel, StableDiffusionControlNetPipeline
+
+    whole = tiny_stable_diffusion(tmp_path / "tokenizer")
+    nets = [ControlNetModel.from_unet(whole.unet) for _ in range(2)]
+    pipeline = StableDiffusionControlNetPipeline(
+        **{**whole.components, "controlnet": MultiControlNetModel(nets)}, requires_safety_checker=False
+    )
+    pipeline.save_pretrained(tmp_path / "model", safe_serialization=True)
+    assert len(load_pipeline(tmp_path / "model").controlnet.nets) == 2
+    file = tmp_path / "model" / "controlnet_1" / "diffusion_pytorch_model.safetensors"
+    save_file({n: t for n, t in load_file(file).items() if n != "conv_in.weight"}, file, metadata={"format": "pt"})
+
+    with pytest.raises(Refused, match=r"conv_in\.weight") as refusal:
+        load_pipeline(tmp_path / "model")
+
+    assert refusal.value.code == "weights-missing"
+
+
+def test_settings_that_old_tokenizers_left_behind_lead_nowhere(saved: Path, tmp_path: Path) -> None:
+    other = tiny_stable_diffusion(tmp_path / "vocabulary").tokenizer
+    other.add_tokens(["digit"])
+    other.save_pretrained(tmp_path / "other")
+    file = saved / "pipeline" / "tokenizer" / "tokenizer_config.json"
+    before = load_pipeline(saved).tokenizer("a digit").input_ids
+    left = {
+        "name_or_path": str(tmp_path / "other"),
+        "tokenizer_file": str(tmp_path / "other" / "tokenizer.json"),
+        "special_tokens_map_file": str(tmp_path / "other" / "tokenizer_config.json"),
+        "vocab_file": None,
+    }
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), **left}))
+
+    assert load_pipeline(saved).tokenizer("a digit").input_ids == before
+    assert other("a digit").input_ids != before
+
+
+def test_nothing_is_asked_of_a_hub_while_a_pipeline_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # as the library would have found it
+
+    with offline(), offline(), pytest.raises(OfflineModeIsEnabled):
+        get_session().get("https://huggingface.co/api/models/owner/model")
+
+    assert constants.HF_HUB_OFFLINE is False
 
 
 def test_logging_registers_a_version_and_names_the_run(

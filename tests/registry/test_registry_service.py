@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -13,11 +15,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from imprimatur.access.model import Principal
 from imprimatur.api.app import build_app
-from imprimatur.api.sealing import seal_waiting
+from imprimatur.api.sealing import _keep_sealing, seal_waiting
 from imprimatur.api.wiring import House
 from imprimatur.audit.service import AuditLog
 from imprimatur.core.database import Database
@@ -27,7 +30,7 @@ from imprimatur.costs.model import Kind, Rates
 from imprimatur.costs.service import Ledger
 from imprimatur.registry import store
 from imprimatur.registry.flavor import load_sealed
-from imprimatur.registry.model import Lineage, RiskTier, Use
+from imprimatur.registry.model import Lineage, RiskTier, Use, Version
 from imprimatur.registry.provenance import ModelSigner, require_signed
 from imprimatur.registry.service import Registry
 from imprimatur.registry.sources import artifact_folder
@@ -288,6 +291,9 @@ def test_aliases_are_set_moved_and_removed_in_the_callers_transaction(registry: 
         {"seconds": True},
         {"cost": "12"},
         {"device": 1},
+        {"code_commit": "\ud800"},
+        {"notes": ["\ud800"]},
+        {"notes": 2**60},
         {"datasets": [{"name": "x"}]},
         {"datasets": "x"},
     ],
@@ -390,6 +396,78 @@ def test_what_is_refused_is_not_tried_again_and_holds_nobody_up(registry: Regist
     assert [seal_waiting(registry, timedelta(0)) for _ in range(3)] == [1, 0, 0]
     assert registry.version("digits", 1).manifest_digest is not None
     assert _actions(registry).count("version.seal.refused") == 1
+
+
+def test_a_hostile_version_is_refused_and_holds_nobody_up(
+    registry: Registry, ana: Principal, settings: Settings
+) -> None:
+    good = settings.artifacts / f"1/models/{_MODEL_ID}/artifacts"
+    endless, half = (Path(shutil.copytree(good, settings.artifacts / _folder(mark))) for mark in "bc")
+    index = endless / "pipeline" / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_bytes()), "x" * 3000: ["diffusers", "AutoencoderKL"]}))
+    (half / "MLmodel").write_text(
+        (good / "MLmodel").read_text().replace("code_commit: c0ffee", 'code_commit: "\\uD800"')
+    )
+    for number, mark in ((3, "c"), (2, "b")):
+        _recorded(registry, number, f"mlflow-artifacts:/{_folder(mark)}", ana)
+    _recorded(registry, 1, _SOURCE, ana)
+
+    assert [seal_waiting(registry, timedelta(0)) for _ in range(2)] == [1, 0]
+    assert registry.version("digits", 1).manifest_digest is not None
+    assert len(registry.sealed.manifests()) == 1
+    assert _refusals(registry) == {"digits/2": "missing-component", "digits/3": "bad-lineage"}
+
+
+class _Breaking(Registry):
+    """A registry that breaks, in a way that nobody foresaw, over the second version."""
+
+    def seal(self, actor: Principal, model: str, version: int) -> Version:
+        if version == 2:
+            raise RecursionError("too deep for \ud800")
+        return super().seal(actor, model, version)
+
+
+def test_what_nobody_foresaw_is_a_refusal_and_holds_nobody_up(registry: Registry, ana: Principal) -> None:
+    _recorded(registry, 2, f"mlflow-artifacts:/{_folder('b')}", ana)
+    _recorded(registry, 1, _SOURCE, ana)
+    registry.__class__ = _Breaking
+
+    assert [seal_waiting(registry, timedelta(0)) for _ in range(2)] == [1, 0]
+    assert _refusals(registry) == {"digits/2": "seal-failed"}
+
+
+class _Stumbling(Registry):
+    """A registry whose database is away at the first round, and ends the rounds at the third."""
+
+    rounds = 0
+
+    def waiting(self, age: timedelta) -> list[Version]:
+        self.rounds += 1
+        if self.rounds == 1:
+            raise OperationalError("SELECT", {}, Exception("no connection"))
+        if self.rounds == 3:
+            raise SystemExit
+        return super().waiting(age)
+
+
+def test_a_round_that_fails_is_followed_by_the_next(registry: Registry, ana: Principal) -> None:
+    _recorded(registry, 1, _SOURCE, ana)
+    registry.__class__ = _Stumbling
+
+    with pytest.raises(SystemExit):
+        asyncio.run(_keep_sealing(registry, 0.01))
+
+    assert registry.version("digits", 1).manifest_digest is not None
+
+
+def _folder(mark: str) -> str:
+    return f"1/models/m-{mark * 32}/artifacts"
+
+
+def _refusals(registry: Registry) -> dict[str, object]:
+    told = [event for event in registry.log.recent() if event.action == "version.seal.refused"]
+    assert len({event.subject for event in told}) == len(told)
+    return {event.subject: event.detail["code"] for event in told}
 
 
 def test_a_version_sealed_on_object_storage_is_verified_signed_and_loads(

@@ -13,11 +13,13 @@ from starlette.concurrency import run_in_threadpool
 
 from imprimatur.access.model import Principal, Role
 from imprimatur.api.wiring import House
-from imprimatur.core.errors import ImprimaturError
+from imprimatur.core.errors import Fault, ImprimaturError
+from imprimatur.registry.model import Version
 from imprimatur.registry.service import Registry
 
 _log = structlog.get_logger("imprimatur.registry")
 _NAME = "imprimatur"
+_TOLD = 300
 
 
 def sealing(house: House) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -41,18 +43,36 @@ async def _keep_sealing(registry: Registry, seconds: float) -> None:
         await asyncio.sleep(seconds)
         try:
             await run_in_threadpool(seal_waiting, registry, timedelta(seconds=seconds))
-        except (ImprimaturError, OSError) as error:
-            _log.error("versions wait to be sealed; the next round tries again", error=str(error))
+        except Exception:
+            _log.exception("versions wait to be sealed; the next round tries again")
 
 
 def seal_waiting(registry: Registry, age: timedelta) -> int:
-    """Seal every version that waits since ``age``, and return how many now are. A refusal is an event, told once."""
-    sealed = 0
-    for version in registry.waiting(age):
-        try:
-            registry.seal(Principal(_NAME, frozenset({Role.ENGINEER}), version.team), version.model, version.version)
-        except ImprimaturError as error:
-            _log.warning("version.not-sealed", version=version.label, code=error.code, message=error.message)
-        else:
-            sealed += 1
-    return sealed
+    """Seal every version that waits since ``age``, and return how many now are. A refusal is an event, told once.
+
+    What breaks over one version is a refusal of that one, with the code ``seal-failed``; the others are sealed.
+    """
+    return sum(_seal(registry, version) for version in registry.waiting(age))
+
+
+def _seal(registry: Registry, version: Version) -> bool:
+    actor = Principal(_NAME, frozenset({Role.ENGINEER}), version.team)
+    try:
+        registry.seal(actor, version.model, version.version)
+    except ImprimaturError as error:
+        _log.warning("version.not-sealed", version=version.label, code=error.code, message=error.message)
+        return False
+    except Exception as error:
+        _log.exception("version.not-sealed", version=version.label)
+        registry.log.refusal(actor.name, "version.seal", version.label, _broken(version, error))
+        return False
+    return True
+
+
+def _broken(version: Version, error: Exception) -> Fault:
+    found = f"{type(error).__name__}: {error}"[:_TOLD].encode("ascii", "backslashreplace").decode("ascii")
+    return Fault(
+        "seal-failed",
+        f"Sealing {version.label} broke with {found} (expected a folder that can be sealed or refused); "
+        "read the server's log, then register it as a new version",
+    )

@@ -45,14 +45,14 @@ def canonical_json(value: object) -> bytes:
     """``value`` as RFC 8785 canonical JSON: one byte sequence for one document.
 
     Raises BadInput ``not-canonical`` where JSON has no exact form for the value: NaN, infinities, integers beyond
-    2^53, lone surrogates, keys that are not text.
+    2^53, lone surrogates, keys that are not text, nesting beyond Python's own limit.
 
     >>> canonical_json({"b": 1.0, "a": "é"})
     b'{"a":"\\xc3\\xa9","b":1}'
     """
     try:
         return rfc8785.dumps(value)  # type: ignore[arg-type]
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise BadInput(
             "not-canonical",
             f"This document has no exact JSON form: {error} (expected finite numbers, integers up to 2^53, UTF-8 text)",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -31,6 +34,16 @@ STATUSES: dict[type[ImprimaturError], int] = {
 }
 
 
+class _Problem(JSONResponse):
+    """A problem document. Half a character, which UTF-8 has no bytes for, goes out as JSON's escape for it."""
+
+    media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace")
+
+
 def status_of(error: ImprimaturError) -> int:
     """The HTTP status of the nearest class in ``STATUSES``."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
@@ -50,7 +63,7 @@ def problem(error: ImprimaturError, *, status: int | None = None) -> JSONRespons
         "detail": error.message,
         **({"facts": error.facts} if error.facts else {}),
     }
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")
+    return _Problem(body, status_code=status)
 
 
 def install(app: FastAPI) -> None:

@@ -16,6 +16,8 @@ from imprimatur.core.errors import Refused
 from imprimatur.registry import strict_json
 from imprimatur.registry.finite import check_finite
 from imprimatur.registry.layout import LOADER_MODULE, MLMODEL, adapter_flavor, lineage_of, pipeline_folder, read_mlmodel
+from imprimatur.registry.outside import check_folder, check_settings
+from imprimatur.registry.parts import check_parts
 from imprimatur.registry.safetensors_header import Tensor, read_header
 from imprimatur.registry.stock import INDEX_NAME, check_index, components
 from imprimatur.storage.model import check_paths
@@ -34,7 +36,6 @@ _SHARDS = ".safetensors.index.json"
 _ZIP = b"PK\x03\x04"
 _PICKLE_PROTOCOLS = {bytes((0x80, protocol)) for protocol in range(2, 6)}
 _BOUNDLESS = {"scheduler_config.json": ("lambda_min_clipped",)}  # what solvers clip at, by default nowhere
-_CUSTOM_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def admit(folder: Path) -> Admitted:
 
     Raises Refused: ``bad-path``, ``path-collision``, ``not-a-file``, ``pickle-file``, ``code-file``, ``file-type``,
     ``bad-json``, ``bad-text``, ``bad-safetensors``, ``missing-shard``, ``no-weights``, ``missing-component``,
-    ``bad-model-index``, ``custom-code``, ``no-pipeline``, ``not-a-pipeline``; BadInput ``bad-mlmodel``.
+    ``bad-model-index``, ``custom-code``, ``outside-file``, ``no-pipeline``, ``two-pipelines``, ``not-a-pipeline``;
+    BadInput ``bad-mlmodel``.
     """
     weights = check_files(folder)
     if adapter_flavor(folder) is not None:
@@ -60,12 +62,13 @@ def admit(folder: Path) -> Admitted:
             "not-a-pipeline",
             "The folder holds an adapter (expected a whole pipeline); it is loaded with its base, by load_sealed",
         )
-    check_loader(folder, LOADER_MODULE)
     top = pipeline_folder(folder)
+    check_loader(folder, LOADER_MODULE, top.relative_to(folder).as_posix())
     index = json.loads((top / INDEX_NAME).read_bytes())
     pipeline = check_index(index)
     parts = components(index)
-    _check_components(parts, top)
+    check_parts(parts, top)
+    check_folder(folder, top, pipeline)
     return Admitted(pipeline, parts, tuple(sorted(weights)), lineage_of(folder))
 
 
@@ -135,10 +138,8 @@ def _check_json(path: str, file: Path) -> None:
         document = _parse(file, large=large)
     except ValueError as error:
         raise Refused("bad-json", f"{path!r} is no strict JSON: found {error}", file=path) from error
-    if isinstance(document, dict):
-        custom = [key for key in _CUSTOM_KEYS if document.get(key)]
-        if custom:
-            raise Refused("custom-code", f"{path!r} asks for code of its own with {custom[0]!r}", file=path)
+    if not large:
+        check_settings(path, document)
 
 
 def _check_text(path: str, file: Path) -> None:
@@ -183,8 +184,11 @@ def _check_shards(path: str, file: Path, weights: Mapping[str, Iterable[Tensor]]
             )
 
 
-def check_loader(folder: Path, loader: str) -> None:
-    """Raise Refused ``custom-code`` where an MLmodel file has MLflow load with anything but the module ``loader``."""
+def check_loader(folder: Path, loader: str, data: str | None = None) -> None:
+    """Check with what, and from where, MLflow would load the folder by its MLmodel file.
+
+    Raises Refused ``custom-code`` for anything but the module ``loader``, ``outside-file`` for anything but ``data``.
+    """
     path = folder / MLMODEL
     if not path.is_file():
         return
@@ -201,16 +205,13 @@ def check_loader(folder: Path, loader: str) -> None:
             f"(expected {loader!r} and no code); log the pipeline with that module",
             file=MLMODEL,
         )
-
-
-def _check_components(parts: Mapping[str, str], top: Path) -> None:
-    for name in parts:
-        if "/" in name or name in (".", "..") or not (top / name).is_dir() or not any((top / name).iterdir()):
-            raise Refused(
-                "missing-component",
-                f"{INDEX_NAME} names component {name!r}, but there is no folder of that name with files in it",
-                file=name,
-            )
+    if pyfunc.get("data") not in (None, data):
+        raise Refused(
+            "outside-file",
+            f"{MLMODEL} has MLflow load from {pyfunc['data']!r} (expected {repr(data) if data else 'no such entry'}: "
+            "what is checked must be what is loaded); log it again",
+            file=MLMODEL,
+        )
 
 
 def _parse(file: Path, *, large: bool) -> Any:

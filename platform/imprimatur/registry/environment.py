@@ -1,4 +1,4 @@
-"""The one module that tells other libraries, through the environment, how to behave.
+"""The one module that tells other libraries how to behave, through the environment where they still read it.
 
 MLflow and the Hugging Face libraries read environment variables when they are imported; the registry's package imports
 this module first, so that nothing of theirs calls home. Their server's configuration follows from our settings.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import RLock
 
 from imprimatur.core.settings import Settings
 
@@ -26,6 +27,7 @@ _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
 }
+_alone = RLock()
 
 os.environ.update(_QUIET)
 
@@ -63,6 +65,23 @@ def configure_import() -> None:
     os.environ.update(
         {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
     )
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Inside the block the Hugging Face libraries ask no hub for anything: their requests raise an error of theirs.
+
+    It holds for the whole process, so one block waits for another. What the user set is back afterwards.
+    """
+    from huggingface_hub import constants  # absent from the server
+
+    with _alone:
+        before = constants.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before
 
 
 def credentials() -> dict[str, str]:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imprimatur.registry.safetensors_header import BITS, Tensor
+from imprimatur.registry.safetensors_header import Tensor
 
 _CHUNK = 1 << 20
-_EXPONENTS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F800000, "F64": 0x7FF0000000000000, "F8_E5M2": 0x7C}
-_WORDS = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
+_ODD: Mapping[str, np.unsignedinteger[Any]] = {
+    "F8_E4M3": np.uint8(0x7F),  # no infinities; NaN has all bits but the sign's
+    "F8_E5M2": np.uint8(0x7C),
+    "F8_E8M0": np.uint8(0xFF),
+    "F16": np.uint16(0x7C00),
+    "BF16": np.uint16(0x7F80),
+    "F32": np.uint32(0x7F800000),
+    "C64": np.uint32(0x7F800000),  # two F32
+    "F64": np.uint64(0x7FF0000000000000),
+}
 
 
 def check_finite(path: Path, tensors: Iterable[Tensor]) -> None:
     """Raise ValueError, naming the tensor, where a floating-point weight of the file is NaN or infinite.
 
-    A number is finite when not all bits of its exponent are set; chunks of 1 MiB are looked at, whatever the size.
+    A number is odd when all bits of its type's mask are set: for most types those of the exponent. Chunks of 1 MiB are
+    looked at, whatever the size. Whole numbers and F4 are always finite.
     """
     with path.open("rb") as stream:
         for tensor in tensors:
-            if tensor.dtype not in _EXPONENTS:
+            if tensor.dtype not in _ODD:
                 continue
             stream.seek(tensor.begin)
             left = tensor.end - tensor.begin
@@ -33,6 +44,6 @@ def check_finite(path: Path, tensors: Iterable[Tensor]) -> None:
 
 
 def _has_odd(data: bytes, dtype: str) -> bool:
-    words = np.frombuffer(data, dtype=_WORDS[BITS[dtype]])
-    exponent = words.dtype.type(_EXPONENTS[dtype])
-    return bool(((words & exponent) == exponent).any())
+    mask = _ODD[dtype]
+    words: NDArray[Any] = np.frombuffer(data, dtype=mask.dtype)
+    return bool(((words & mask) == mask).any())

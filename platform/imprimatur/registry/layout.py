@@ -27,11 +27,18 @@ _MLMODEL_LIMIT = 1 << 18
 def pipeline_folder(folder: Path) -> Path:
     """The folder with ``model_index.json``: ``folder`` itself, or ``pipeline`` in it.
 
-    Raises Refused ``no-pipeline`` where neither has one.
+    Raises Refused ``no-pipeline`` where neither has one, ``two-pipelines`` where both have.
     """
-    for candidate in (folder, folder / PIPELINE_FOLDER):
-        if (candidate / INDEX_NAME).is_file():
-            return candidate
+    found = [candidate for candidate in (folder, folder / PIPELINE_FOLDER) if (candidate / INDEX_NAME).is_file()]
+    if len(found) > 1:
+        raise Refused(
+            "two-pipelines",
+            f"Two pipelines found, by {INDEX_NAME} at the top of the folder and in {PIPELINE_FOLDER}/ (expected one); "
+            "log each as a version of its own",
+            file=INDEX_NAME,
+        )
+    if found:
+        return found[0]
     raise Refused(
         "no-pipeline",
         f"No {INDEX_NAME} found (expected one at the top of the folder or in {PIPELINE_FOLDER}/); "

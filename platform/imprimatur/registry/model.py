@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from imprimatur.core.digests import Digest, Json, digest_of_json
+from imprimatur.core.digests import Digest, Json, canonical_json, digest_of_json
 from imprimatur.core.errors import BadInput
 
 
@@ -162,7 +162,14 @@ class Lineage:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Lineage:
-        """The lineage in ``document``, as somebody's MLmodel file has it. Raises BadInput ``bad-lineage``."""
+        """The lineage in ``document``, as somebody's MLmodel file has it.
+
+        Raises BadInput ``bad-lineage``, also for what we don't know but would keep and could not write as JSON.
+        """
+        try:
+            canonical_json(document)
+        except BadInput as error:
+            raise _bad_lineage(error.message) from error
         texts = ("run_id", "code_commit", "base_model", "device", "currency")
         numbers = ("seconds", "cost")
         wrong = [name for name in texts if not isinstance(document.get(name), str | None)]

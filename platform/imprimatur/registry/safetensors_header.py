@@ -100,6 +100,8 @@ def _tensor(name: str, entry: Any, start: int) -> Tensor:
         raise ValueError(f"tensor {name!r} of shape {str(shape)[:80]} (expected up to {_DIMENSION_LIMIT} sizes)")
     if not _natural(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ValueError(f"tensor {name!r} with offsets {str(offsets)[:80]} (expected begin and end)")
+    if math.prod(filter(None, shape)) > _LARGEST:
+        raise ValueError(f"tensor {name!r} of shape {str(shape)[:80]} (expected sizes whose product is at most 2^53)")
     bits = math.prod(shape) * BITS[dtype]
     if bits != (offsets[1] - offsets[0]) * 8:
         raise ValueError(f"tensor {name!r} has {offsets[1] - offsets[0]} bytes (expected {bits / 8:g} for its shape)")

@@ -1,15 +1,17 @@
-"""JSON read so that no two programs can read it differently: UTF-8, no duplicate keys, no NaN, bounded."""
+"""JSON read so that no two programs can read it differently: whole characters, no duplicate keys, no NaN, bounded."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
 _MARKS = (b",", b":", b"[", b"{")
 _LOWEST = "-Infinity"
+_HALVES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>\\u[dD][89a-fA-F]..)")  # pairs go first
 
 
 def parse(data: bytes, *, limit: int, marks: int = 200_000, boundless: Collection[str] = ()) -> Any:
@@ -22,6 +24,8 @@ def parse(data: bytes, *, limit: int, marks: int = 200_000, boundless: Collectio
     Traceback (most recent call last):
     ...
     ValueError: the key 'a' stands there twice
+    >>> parse(rb'["\\\\ud800 \\ud83d\\ude00"]', limit=100)
+    ['\\\\ud800 😀']
     >>> parse(b'{"clip": -Infinity}', limit=100, boundless=["clip"])
     {'clip': -inf}
     """
@@ -29,6 +33,7 @@ def parse(data: bytes, *, limit: int, marks: int = 200_000, boundless: Collectio
         raise ValueError(f"{len(data)} bytes, at most {limit} allowed")
     if sum(map(data.count, _MARKS)) > marks:
         raise ValueError("more values than any real file has")
+    _check_characters(data)
     try:
         return _Reader(boundless).read(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -64,6 +69,14 @@ class _Reader:
             raise ValueError(f"{text} is no JSON")
         self._met += 1
         return -math.inf
+
+
+def _check_characters(data: bytes) -> None:
+    """Raise ValueError where the JSON ``data`` escapes one half of a surrogate pair, which UTF-8 can't write."""
+    escapes = data.replace(b"\\\\", b" ")  # backslashes that are meant begin nothing
+    half = next((match["half"] for match in _HALVES.finditer(escapes) if match["half"]), None)
+    if half:
+        raise ValueError(f"{half.decode('utf-8', 'replace')} is half a character")
 
 
 def _finite(text: str) -> float:
