@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,15 @@ def exported(covered: AuditLog, folder: Path, chain: KeyChain, tmp_path: Path) -
     chain.current.save(tmp_path / "keys" / "decision.pem")
     assert export_log(covered, folder, tmp_path / "keys" / "decision.pub", tmp_path / "export") == 13
     return tmp_path / "export"
+
+
+def test_an_export_that_nobody_signed_is_told_from_one_that_somebody_did(exported: Path, keys: KeyRing) -> None:
+    shutil.rmtree(exported / "checkpoints")
+
+    (finding,) = verify_export(exported, keys).findings
+
+    assert (finding.kind.value, finding.entry) == ("checkpoint", None)
+    assert "No checkpoint covers the 13 entries" in finding.message
 
 
 def test_an_export_verifies_and_holds_no_private_key(exported: Path, keys: KeyRing, chain: KeyChain) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from imprimatur.audit import commands
-from imprimatur.audit.checkpoints import write_checkpoint
-from imprimatur.audit.merkle import grow, leaf_hash, root_of
+from imprimatur.audit.checkpoints import Covered, write_checkpoint
+from imprimatur.audit.merkle import grow, leaf_hash, root_of, root_over
 from imprimatur.audit.model import Event, FindingKind, TreeHead
 from imprimatur.audit.service import AuditLog
 from imprimatur.audit.verification import compare, verify
@@ -228,7 +229,7 @@ def test_an_unreadable_checkpoint_is_a_finding(
     found = verify(covered, folder, keys)
 
     assert [finding.kind for finding in found.findings] == [FindingKind.CHECKPOINT]
-    assert (found.checkpoints, found.covered) == (1, 4)
+    assert (found.checkpoints, found.covered) == (1, 8)
 
 
 @pytest.mark.parametrize("part", ["before", "leaves"])
@@ -276,18 +277,56 @@ def whole(count: int) -> tuple[list[tuple[Event, bytes]], TreeHead]:
     return entries, TreeHead(count, "sha256:" + root_of(frontier).hex())
 
 
+def signed_of(entries: list[tuple[Event, bytes]], *sizes: int) -> Covered:
+    """What checkpoints of these sizes say of the log."""
+    leaves = [leaf for _, leaf in entries]
+    return Covered(
+        {size: "sha256:" + root_over(leaves[:size]).hex() for size in sizes},
+        dict(enumerate(leaves[: max(sizes, default=0)])),
+    )
+
+
+@pytest.mark.parametrize("place", range(2, 6))
+def test_an_entry_that_was_rewritten_with_everything_that_nobody_signed_is_found(place: int) -> None:
+    entries, _ = whole(8)
+    signed = signed_of(entries, 2, 6, 8)
+    for index in range(2, 6):  # the checkpoint of six is gone
+        del signed.leaves[index]
+    del signed.roots[6]
+    changed = replace(entries[place][0], actor="mallory")
+    entries[place] = (changed, leaf_hash(changed.canonical()))
+    head = TreeHead(8, "sha256:" + root_over(leaf for _, leaf in entries).hex())
+
+    (finding,) = compare(entries, signed, head)
+
+    assert (finding.kind, "at least one of them was rewritten" in finding.message) == (FindingKind.CHANGED, True)
+
+
+def test_a_missing_checkpoint_is_found(journal: AuditLog, folder: Path, chain: KeyChain, keys: KeyRing) -> None:
+    for _ in range(3):
+        write(journal, 2)
+        write_checkpoint(journal, folder, chain, ORIGIN)
+    (folder / "000000000004.checkpoint").unlink()
+
+    found = verify(journal, folder, keys)
+
+    assert [finding.kind for finding in found.findings] == [FindingKind.CHECKPOINT]
+    assert "The checkpoint before 000000000006.checkpoint is missing" in found.findings[0].message
+    assert (found.checkpoints, found.covered) == (2, 6)
+
+
 @given(st.integers(0, 30), st.data())
 def test_any_other_sequence_of_entries_has_findings(count: int, data: st.DataObject) -> None:
     entries, head = whole(count)
     covered = data.draw(st.integers(0, count))
-    due = {event.index: leaf for event, leaf in entries[:covered]}
+    signed = signed_of(entries, *([covered] if covered else []))
     kept = data.draw(st.lists(st.sampled_from(range(count)), unique=True) if count else st.just([]))
     shuffled = [entries[index] for index in kept]
 
     if kept == list(range(count)):
-        assert compare(shuffled, due, head) == []
+        assert compare(shuffled, signed, head) == []
     else:
-        assert compare(shuffled, due, head) != []
+        assert compare(shuffled, signed, head) != []
 
 
 def verify_home(settings: Settings, *options: str) -> tuple[int, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from imprimatur.core.clock import utc_now
 from imprimatur.core.errors import BadInput, Tampered
-from imprimatur.core.keychain import KeyChain, open_chain, ring_at, rotate, trusted
+from imprimatur.core.keychain import SUCCESSION_TYPE, KeyChain, open_chain, ring_at, rotate, trusted
 from imprimatur.core.signing import SigningKey
 
 KIND = "application/vnd.example+json"
@@ -41,6 +41,34 @@ def test_whoever_trusts_one_key_can_follow_to_the_others(path: Path, kept: int) 
     ring = trusted([chains[kept].current.public], chains[-1].statements)
 
     assert ring.key_ids == {chain.current.key_id for chain in chains}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_only_the_key_that_one_trusts_and_those_after_it_say_what_is_so_now(path: Path, kept: int) -> None:
+    chains = _rotated(path, 2)
+    ring = trusted([chains[kept].current.public], chains[-1].statements)
+
+    for number, chain in enumerate(chains):
+        envelope = chain.current.sign(KIND, {"n": number})
+        assert ring.open(envelope, KIND) == {"n": number}
+        if number >= kept:
+            assert ring.open_current(envelope, KIND) == {"n": number}
+        else:
+            with pytest.raises(Tampered, match="was replaced") as refusal:
+                ring.open_current(envelope, KIND)
+            assert refusal.value.code == "retired-key"
+
+
+def test_a_stolen_old_key_can_name_no_key_that_says_what_is_so_now(path: Path) -> None:
+    old, new = _rotated(path, 1)
+    planted = SigningKey.generate()
+    statement = {"old": old.current.public, "new": planted.public, "at": "2026-01-01T00:00:00Z"}
+    forged = [key.sign(SUCCESSION_TYPE, statement).document() for key in (old.current, planted)]
+
+    ring = trusted([new.current.public], [*new.statements, *forged])
+
+    with pytest.raises(Tampered, match="was replaced"):
+        ring.open_current(planted.sign(KIND, {}), KIND)
 
 
 def test_the_old_private_key_is_gone_and_the_new_one_is_private(path: Path) -> None:

@@ -34,11 +34,27 @@ _PREFIX = "sha256:"
 
 @dataclass
 class Covered:
-    """What a folder of checkpoints says: how many there are, each entry's hash by index, and what is wrong with it."""
+    """What a folder of checkpoints says: roots by signed size, entries' hashes by index, and what is wrong with it."""
 
-    checkpoints: int = 0
+    roots: dict[int, str] = field(default_factory=dict)
     leaves: dict[int, bytes] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many entries the newest checkpoint covers."""
+        return max(self.roots, default=0)
+
+    def add(self, name: str, checkpoint: Checkpoint) -> None:
+        """Take one more checkpoint, from the file ``name``; the oldest comes first."""
+        if checkpoint.start > self.size and not self.findings:  # an unreadable one is named already
+            message = f"The checkpoint before {name} is missing (expected one of {checkpoint.start} entries)"
+            self.findings.append(Finding(FindingKind.CHECKPOINT, None, message))
+        self.roots[checkpoint.head.size] = checkpoint.head.root
+        for index, leaf in enumerate(checkpoint.leaves, checkpoint.start):
+            if self.leaves.setdefault(index, leaf) != leaf:
+                message = f"Checkpoint {name} contradicts an earlier one about entry {index}"
+                self.findings.append(Finding(FindingKind.CHECKPOINT, index, message))
 
 
 def write_checkpoint(log: AuditLog, folder: Path, keys: KeyChain, origin: str) -> Path | None:
@@ -64,15 +80,9 @@ def read_checkpoints(folder: Path, keys: KeyRing) -> Covered:
     covered = Covered()
     for file in checkpoint_files(folder):
         try:
-            checkpoint = _read(file, keys)
+            covered.add(file.name, _read(file, keys))
         except Tampered as error:
             covered.findings.append(Finding(FindingKind.CHECKPOINT, None, f"Checkpoint {file.name}: {error.message}"))
-            continue
-        covered.checkpoints += 1
-        for index, leaf in enumerate(checkpoint.leaves, checkpoint.start):
-            if covered.leaves.setdefault(index, leaf) != leaf:
-                message = f"Checkpoint {file.name} contradicts an earlier one about entry {index}"
-                covered.findings.append(Finding(FindingKind.CHECKPOINT, index, message))
     return covered
 
 

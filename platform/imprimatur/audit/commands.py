@@ -63,9 +63,11 @@ def verify(
         rows = [(f.kind.value, "" if f.entry is None else str(f.entry), f.message) for f in found.findings]
         print_table("What is wrong with the audit log", ("finding", "entry", "what was found"), rows)
         raise Tampered("log-tampered", f"The audit log is not what was written: {len(found.findings)} findings")
+    tail = found.head.size - found.covered
     out.print(
         f"{found.head.size} entries, root {found.head.root}: nothing changed, missing or reordered. "
-        f"{found.checkpoints} signed checkpoints cover the first {found.covered}.",
+        f"{found.checkpoints} signed checkpoints cover the first {found.covered}"
+        f"{f'; the last {tail} are signed by nobody yet' if tail else ''}.",
         soft_wrap=True,
     )
 

@@ -69,8 +69,14 @@ def verify_export(folder: Path, keys: KeyRing) -> Verification:
     entries = [(event, leaf_hash(event.canonical())) for event in sorted(events, key=lambda event: event.index)]
     size = entries[-1][0].index + 1 if entries else 0
     head = TreeHead(size, "sha256:" + root_over(leaf for _, leaf in entries).hex())
-    findings = (*covered.findings, *strayed, *compare(entries, covered.leaves, head))
-    return Verification(head, covered.checkpoints, len(covered.leaves), findings)
+    unsigned = [_unsigned(size)] if size and not covered.roots else []
+    findings = (*covered.findings, *unsigned, *strayed, *compare(entries, covered, head))
+    return Verification(head, len(covered.roots), covered.size, findings)
+
+
+def _unsigned(size: int) -> Finding:
+    message = f"No checkpoint covers the {size} entries (expected one at least), so anybody can have written them"
+    return Finding(FindingKind.CHECKPOINT, None, message)
 
 
 def _strayed(event: Event) -> Finding:

@@ -96,7 +96,7 @@ class FindingKind(StrEnum):
     TRUNCATED = "truncated"  # the last entries are gone
     ADDED = "added"  # an entry was never appended by us
     HEAD = "head"  # the head does not fit the entries
-    CHECKPOINT = "checkpoint"  # a checkpoint is unreadable, unsigned or contradicts another
+    CHECKPOINT = "checkpoint"  # a checkpoint is missing, unreadable, not ours or contradicts another
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """What reading the whole log came to. The first ``covered`` entries were compared with signed checkpoints."""
+    """What reading the whole log came to. The first ``covered`` entries were compared with signed roots."""
 
     head: TreeHead
     checkpoints: int

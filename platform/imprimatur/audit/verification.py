@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from imprimatur.audit import store
-from imprimatur.audit.checkpoints import read_checkpoints
+from imprimatur.audit.checkpoints import Covered, read_checkpoints
 from imprimatur.audit.merkle import grow, leaf_hash, root_of
 from imprimatur.audit.model import Event, Finding, FindingKind, TreeHead, Verification
 from imprimatur.audit.service import AuditLog
@@ -23,8 +23,8 @@ def verify(log: AuditLog, folder: Path, keys: KeyRing) -> Verification:
     covered = read_checkpoints(folder, keys)
     with log.database.reading() as session, closing(store.entries(session)) as entries:
         head = store.head_of(session)
-        found = compare(entries, covered.leaves, head)
-    return Verification(head, covered.checkpoints, len(covered.leaves), (*covered.findings, *found))
+        found = compare(entries, covered, head)
+    return Verification(head, len(covered.roots), covered.size, (*covered.findings, *found))
 
 
 @dataclass
@@ -36,34 +36,48 @@ class _Reading:
     last: int = -1
     frontier: list[bytes] = field(default_factory=list)
     seen: int = 0
+    unsigned: int | None = None
 
-    def add(self, event: Event, stored: bytes, due: bytes | None, size: int) -> None:
-        """Take one more entry, which is in place where its hash is the one that is due and was stored."""
+    def add(self, event: Event, stored: bytes, due: bytes | None, size: int, root: str | None) -> None:
+        """Take one more entry, which is in place where its hash is the one that is due and was stored.
+
+        ``root`` is what a checkpoint signed of everything up to it, if one did; ``unsigned`` is the first size at which
+        that is something else.
+        """
         leaf = leaf_hash(event.canonical())
         self.frontier = grow(self.frontier, self.seen, leaf)
         self.seen += 1
+        if root not in (None, self.root) and self.unsigned is None:
+            self.unsigned = self.seen
         self.last = event.index
         if leaf == stored and due in (leaf, None) and 0 <= event.index < size:
             self.in_place.add(event.index)
         else:
             self.strange.append((event, stored))
 
+    @property
+    def root(self) -> str:
+        """The root of what was seen."""
+        return "sha256:" + root_of(self.frontier).hex()
 
-def compare(entries: Iterable[tuple[Event, bytes]], due: Mapping[int, bytes], head: TreeHead) -> list[Finding]:
-    """What is wrong with ``entries`` (each with its stored hash), which should have the hashes that are ``due``.
 
-    An entry without a due hash is held against its own stored one, and all of them together against ``head``.
+def compare(entries: Iterable[tuple[Event, bytes]], covered: Covered, head: TreeHead) -> list[Finding]:
+    """What is wrong with ``entries`` (each with its stored hash), which should be what ``covered`` says.
+
+    An entry without a hash there is held against its own stored one, and all of them together against ``head``.
     """
-    size = max([head.size, *(index + 1 for index in due)])
+    due = covered.leaves
+    size = max(head.size, covered.size)
     reading = _Reading()
     for event, stored in entries:
-        reading.add(event, stored, due.get(event.index), size)
+        reading.add(event, stored, due.get(event.index), size, covered.roots.get(reading.seen + 1))
     findings, settled = _strange(reading, due, size)
     for gap in _gaps(reading.in_place | settled, size):
         findings.append(_cut(gap) if gap.start > reading.last else _gone(gap, reading.last))
-    root = "sha256:" + root_of(reading.frontier).hex()
-    if not findings and (head.size, head.root) != (reading.seen, root):
-        findings.append(_unfit(head, reading.seen, root))
+    if not findings and reading.unsigned is not None:
+        findings.append(_unsigned(reading.unsigned))
+    if not findings and (head.size, head.root) != (reading.seen, reading.root):
+        findings.append(_unfit(head, reading.seen, reading.root))
     return sorted(findings, key=lambda finding: -1 if finding.entry is None else finding.entry)
 
 
@@ -136,6 +150,11 @@ def _cut(gap: range) -> Finding:
 
 def _named(gap: range) -> str:
     return f"entry {gap.start}" if len(gap) == 1 else f"entries {gap.start} to {gap.stop - 1}"
+
+
+def _unsigned(size: int) -> Finding:
+    message = f"The first {size} entries are not what their checkpoint signed; at least one of them was rewritten"
+    return Finding(FindingKind.CHANGED, None, message)
 
 
 def _unfit(head: TreeHead, seen: int, root: str) -> Finding:

@@ -2,6 +2,8 @@
 
 At each rotation the old key signs that the new one succeeds it, and the new key that it succeeds the old one. Whoever
 trusts one key of the chain can follow these statements to every other, offline. The old private key is destroyed.
+What a key signed before it was replaced holds; what is so now is for the key that one trusts, and for those after it,
+to say.
 """
 
 from __future__ import annotations
@@ -65,18 +67,16 @@ def rotate(path: Path, at: datetime) -> KeyChain:
     return open_chain(path)
 
 
-def trusted(roots: Iterable[str], statements: Statements) -> KeyRing:
-    """Every key that the public keys ``roots`` lead to; what nobody of them signed is passed over.
+def trusted(roots: Iterable[str], statements: Statements, retired: Iterable[str] = ()) -> KeyRing:
+    """Every key that the public keys ``roots`` and those ``retired`` before lead to.
 
-    A statement counts where the key that signed it is trusted already and is one of the two that it names.
+    What nobody of them signed is passed over: a statement counts where the key that signed it is trusted already and is
+    one of the two that it names. Keys that came before the roots, or that only such keys lead to, are retired.
     """
-    known = {key_id_of(public): public for public in roots}
     envelopes = [Envelope.parse(statement) for statement in statements]
-    for _ in envelopes:
-        ring = KeyRing(known.values())
-        for envelope in envelopes:
-            known.update(_named_by(envelope, ring))
-    return KeyRing(known.values())
+    current = _reached(roots, envelopes, (_SECOND,))
+    known = _reached([*current.values(), *retired], envelopes, (_FIRST, _SECOND))
+    return KeyRing(current.values(), [public for key_id, public in known.items() if key_id not in current])
 
 
 def read_statements(path: Path) -> Statements:
@@ -107,17 +107,28 @@ def ring_at(public: Path) -> KeyRing:
         ) from error
 
 
-def _named_by(envelope: Envelope, ring: KeyRing) -> dict[str, str]:
+def _reached(roots: Iterable[str], envelopes: Sequence[Envelope], sides: Sequence[str]) -> dict[str, str]:
+    """The ``roots`` and what they lead to, by key id, going only to the ``sides`` of each statement."""
+    known = {key_id_of(public): public for public in roots}
+    for _ in envelopes:
+        ring = KeyRing(known.values())
+        for envelope in envelopes:
+            known.update(_named_by(envelope, ring, sides))
+    return known
+
+
+def _named_by(envelope: Envelope, ring: KeyRing, sides: Sequence[str]) -> dict[str, str]:
     if envelope.key_id not in ring.key_ids:
         return {}
     statement = ring.open(envelope, SUCCESSION_TYPE)
     try:
-        named = {key_id_of(statement[name]): statement[name] for name in (_FIRST, _SECOND)}
+        named = {name: statement[name] for name in (_FIRST, _SECOND)}
+        ids = {key_id_of(public) for public in named.values()}
         for public in named.values():
             public_key(public)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Tampered("bad-key-history", f"A signed key succession names no two keys ({error})") from error
-    return named if envelope.key_id in named else {}
+    return {key_id_of(named[side]): named[side] for side in sides} if envelope.key_id in ids else {}
 
 
 def _following(path: Path) -> Path:

@@ -107,10 +107,14 @@ class SigningKey:
 
 
 class KeyRing:
-    """Public keys that signatures are accepted from, by key id."""
+    """Public keys that signatures are accepted from, by key id.
 
-    def __init__(self, public_keys: Iterable[str]) -> None:
-        self._keys = {key_id_of(text): public_key(text) for text in public_keys}
+    A ``retired`` key bears out what it signed once; about the present it has nothing to say (``open_current``).
+    """
+
+    def __init__(self, public_keys: Iterable[str], retired: Iterable[str] = ()) -> None:
+        self._retired = {key_id_of(text): public_key(text) for text in retired}
+        self._keys = {key_id_of(text): public_key(text) for text in public_keys} | self._retired
 
     @property
     def key_ids(self) -> frozenset[str]:
@@ -121,6 +125,11 @@ class KeyRing:
     def public_texts(self) -> frozenset[str]:
         """The PEM text of every key of the ring."""
         return frozenset(public_text(key) for key in self._keys.values())
+
+    @property
+    def retired_texts(self) -> frozenset[str]:
+        """The PEM text of every retired key of the ring."""
+        return frozenset(public_text(key) for key in self._retired.values())
 
     @property
     def public_keys(self) -> tuple[Ed25519PublicKey, ...]:
@@ -146,6 +155,17 @@ class KeyRing:
                 "bad-signature", f"The signature of this {payload_type} does not match its content"
             ) from error
         return json.loads(envelope.payload)
+
+    def open_current(self, envelope: Envelope, payload_type: str) -> Any:
+        """The document in ``envelope``, which says what is so now. Raises Tampered ``retired-key``, and as ``open``."""
+        if envelope.key_id in self._retired:
+            current = sorted(self._keys.keys() - self._retired.keys())
+            raise Tampered(
+                "retired-key",
+                f"Signed by key {envelope.key_id}, which was replaced (expected one of {current}); whoever stole it "
+                "can sign with it still",
+            )
+        return self.open(envelope, payload_type)
 
 
 def public_text(key: Ed25519PublicKey) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
+from imprimatur.audit.checkpoints import Covered
 from imprimatur.audit.model import Event, Finding, TreeHead
 from imprimatur.audit.service import AuditLog
 from imprimatur.audit.store import entries, head_of
@@ -38,7 +39,7 @@ def trail_of(log: AuditLog, *, subject: str | None = None) -> Trail:
         if head.size > QUICK:
             return Trail(events, head, (), checked=False)
         with closing(entries(session)) as every:
-            return Trail(events, head, tuple(compare(every, {}, head)), checked=True)
+            return Trail(events, head, tuple(compare(every, Covered(), head)), checked=True)
 
 
 def is_refusal(event: Event) -> bool:
