@@ -115,6 +115,58 @@ def test_a_layout_that_only_can_be_read_is_verified(ask: Ask, digest: str, layou
     assert sorted(layout.rglob("*")) == before
 
 
+def _entries(layout: Path, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Rewrite the list of manifests in the layout's index."""
+    index = layout / "index.json"
+    document = json.loads(index.read_bytes())
+    index.write_text(json.dumps({**document, "manifests": change(document["manifests"])}))
+
+
+def _other(**annotations: str) -> dict[str, Any]:
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    return {"mediaType": kind, "digest": OTHER, "size": 2, "annotations": annotations}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("tag", ["org.opencontainers.image.ref.name", "io.containerd.image.name"])
+def test_a_layout_that_names_other_bytes_too_is_refused(
+    ask: Ask, digest: str, layout: Path, tag: str, *, tied: bool
+) -> None:
+    """Whoever pulls the tag would run what nobody released."""
+    said = {"imprimatur.subject": digest} if tied else {}
+    _entries(layout, lambda entries: [_other(**{tag: "sealed"}, **said), *entries])
+
+    answer = ask(digest, "--layout", str(layout))
+
+    assert _code(answer) == (1, "other-manifests")
+    assert OTHER in answer[1]["error"]["message"]
+
+
+def test_a_layout_with_bytes_that_no_tag_names_is_refused(ask: Ask, digest: str, layout: Path) -> None:
+    _entries(layout, lambda entries: [*entries, {**_other(), "annotations": None}])
+
+    assert _code(ask(digest, "--layout", str(layout))) == (1, "other-manifests")
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"[]", b'{"manifests": [1]}', b'{"manifests": [{}]}', b"[" * 200_000])
+def test_a_layout_without_a_readable_index_is_refused(
+    ask: Ask, digest: str, layout: Path, content: bytes | None
+) -> None:
+    (layout / "index.json").unlink()
+    if content is not None:
+        (layout / "index.json").write_bytes(content)
+
+    assert _code(ask(digest, "--layout", str(layout))) == (1, "bad-index")
+
+
+def test_what_is_attached_to_the_bytes_may_lie_beside_them(ask: Ask, digest: str, tmp_path: Path) -> None:
+    store = SealedStore(tmp_path / "sealed")
+    store.attach(digest, "application/vnd.example.signature", b"signature")
+    exported = store.export(digest, tmp_path / "signed")
+
+    assert ask(digest, "--layout", str(exported))[0] == 0
+
+
 def test_revoked_bytes_are_not_admitted(
     ask: Ask, server: tuple[BundleServer, str], key: SigningKey, digest: str
 ) -> None:
@@ -153,6 +205,30 @@ def test_a_succeeding_key_is_followed(
     chain = rotate(tmp_path / "server" / "decision.pem", utc_now())
     server[0].document = bundle_document(chain.current, [release_entry(key, digest)], now=utc_now())
     server[0].successions = list(chain.statements)
+
+    assert ask(digest)[0] == 0
+
+
+def test_whoever_was_given_the_new_key_takes_no_bundle_by_the_old_one(
+    ask: Ask, server: tuple[BundleServer, str], key: SigningKey, digest: str, tmp_path: Path
+) -> None:
+    chain = rotate(tmp_path / "server" / "decision.pem", utc_now())
+    shutil.copy(tmp_path / "server" / "decision.pub", tmp_path / "asker" / "decision.pub")
+    server[0].successions = list(chain.statements)
+    by_either = (bundle_document(one, [release_entry(key, digest)], now=utc_now()) for one in (key, chain.current))
+
+    server[0].document = next(by_either)
+    assert _code(ask(digest)) == (1, "retired-key")
+
+    server[0].document = next(by_either)  # what the old key decided once holds
+    assert ask(digest)[0] == 0
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_a_servers_address_may_end_in_a_slash(
+    ask: Ask, server: tuple[BundleServer, str], digest: str, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setenv("IMPRIMATUR_SERVER", f"{server[1]}{ending}")
 
     assert ask(digest)[0] == 0
 

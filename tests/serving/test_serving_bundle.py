@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imprimatur.core.errors import BadInput, Forbidden, NotFound, Refused, Tampered, Unauthenticated, Unavailable
+from imprimatur.core.keychain import open_chain, rotate, trusted
 from imprimatur.core.signing import KeyRing, SigningKey
 from imprimatur.serving import bundle as serving_bundle
 from imprimatur.serving.bundle import open_bundle
@@ -138,6 +140,26 @@ def test_a_revoked_digest_is_withheld_wherever_it_stands() -> None:
     assert bundle.digests() == frozenset()
 
 
+@pytest.mark.parametrize("revoked", [True, False])
+def test_a_release_on_a_base_is_withheld_once_that_is_revoked(*, revoked: bool) -> None:
+    entry = {**release_entry(KEY, DIGEST), "base_digest": OTHER}
+    bundle = opened(entry, revoked=(OTHER,) if revoked else ())
+    assert [withheld.error.code for withheld in bundle.withheld] == (["revoked"] if revoked else [])
+    assert [release.base_digest for release in bundle.released] == ([] if revoked else [OTHER])
+
+
+@pytest.mark.parametrize("base", ["", "sha256:", 7, [OTHER]])
+def test_a_base_that_is_no_digest_is_withheld(base: Any) -> None:
+    bundle = opened({**release_entry(KEY, DIGEST), "base_digest": base})
+    assert [withheld.error.code for withheld in bundle.withheld] == ["bad-bundle"]
+
+
+@pytest.mark.parametrize("said", [{"base_digest": None}, {}], ids=["no base", "a server from before bases were told"])
+def test_a_release_without_a_base_is_released(said: dict[str, Any]) -> None:
+    (release,) = opened({**release_entry(KEY, DIGEST), **said}).released
+    assert release.base_digest is None
+
+
 def test_a_bundle_holds_until_its_expiry_and_not_a_moment_longer() -> None:
     bundle = opened(minutes=1)
     bundle.require_fresh(NOW.replace(second=59))
@@ -210,3 +232,17 @@ def test_the_released_name_finds_the_release_again() -> None:
         (release,) = opened(release_entry(KEY, DIGEST, environment=environment)).released
         assert isinstance(release, Released)
         assert Wanted.parse(release.name).matches(release)
+
+
+def test_a_key_that_was_replaced_signs_no_bundle_and_bears_out_decisions(tmp_path: Path) -> None:
+    path = tmp_path / "decision.pem"
+    old, new = open_chain(path), rotate(path, NOW)
+    ring = trusted([new.current.public], new.statements)
+    entry = release_entry(old.current, DIGEST)
+
+    with pytest.raises(Tampered, match="was replaced") as refusal:
+        open_bundle(bundle_document(old.current, [entry], now=NOW), ring)
+
+    assert refusal.value.code == "retired-key"
+    (release,) = open_bundle(bundle_document(new.current, [entry], now=NOW), ring).released
+    assert release.manifest_digest == DIGEST

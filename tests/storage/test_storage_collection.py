@@ -59,6 +59,7 @@ def test_what_nothing_refers_to_goes_and_shared_blobs_stay(store: SealedStore, t
         "manifests": [],
         "blobs": [],
         "unfinished": 0,
+        "strays": 0,
         "bytes": 0,
     }
 
@@ -122,6 +123,19 @@ def test_a_changed_manifest_stops_the_collection_before_anything_goes(store: Sea
         store.collect({kept.digest}, now=_later())
 
     assert store.read_blob(loose) == b"loose"
+
+
+def test_what_is_no_blob_stays_where_it_lies_and_is_told(store: SealedStore) -> None:
+    loose = store.put_blob(b"loose")
+    blobs = store.root / "blobs" / "sha256"
+    (blobs / ".nfs0001").write_text("left by a file system")
+    (blobs / "lost+found").mkdir()
+
+    garbage = store.collect(set(), now=_later())
+
+    assert loose in garbage.blobs
+    assert garbage.strays == 2
+    assert sorted(path.name for path in blobs.iterdir()) == [".nfs0001", "lost+found"]
 
 
 def test_sealing_waits_while_a_collection_runs(store: SealedStore, tmp_path: Path) -> None:

@@ -151,3 +151,13 @@ def test_many_writers_of_one_store_lose_nothing(address: str, tmp_path: Path) ->
     store = SealedStore(tmp_path / "local", objects=address)
     assert len(store.manifests()) == 8
     assert all(store.verify(digest) == () for digest in store.manifests())
+
+
+def test_an_object_that_is_no_blob_stays_where_it_lies_and_is_told(store: SealedStore, address: str) -> None:
+    loose = store.put_blob(b"loose")
+    _spoil(address, "sha256:notahex", b"x")
+
+    garbage = store.collect(set(), now=time.time() + timedelta(days=2).total_seconds())
+
+    assert (loose in garbage.blobs, garbage.strays) == (True, 1)
+    assert _objects(address, "blobs/sha256") == ["notahex"]

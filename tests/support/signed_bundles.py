@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from imprimatur.core.clock import iso
 from imprimatur.core.digests import digest_of_bytes
@@ -109,9 +109,10 @@ class Hands:
 
 @dataclass
 class BundleServer:
-    """What stands in the server's place: it answers with whatever document a test put there."""
+    """What stands in the server's place: it answers with whatever document, or bytes before it, a test put there."""
 
     document: dict[str, Any] = field(default_factory=dict)
+    raw: bytes | None = None
     successions: list[Any] = field(default_factory=list)
     pulls: int = 0
     away: bool = False
@@ -126,12 +127,12 @@ class BundleServer:
                 raise RuntimeError("away")
             return {"successions": self.successions}
 
-        @app.get("/api/v1/bundle")
-        def bundle() -> dict[str, Any]:
+        @app.get("/api/v1/bundle", response_model=None)
+        def bundle() -> dict[str, Any] | Response:
             self.pulls += 1
             if self.away:
                 raise RuntimeError("away")
-            return self.document
+            return self.document if self.raw is None else Response(self.raw)
 
         return app
 

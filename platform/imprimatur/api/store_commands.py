@@ -64,7 +64,8 @@ def collect(
     verb = "would go" if dry_run else "are gone"
     out.print(
         f"{len(garbage.manifests)} manifests, {len(garbage.blobs)} blobs and {garbage.unfinished} unfinished files "
-        f"{verb}: {garbage.size / 1e6:.1f} MB",
+        f"{verb}: {garbage.size / 1e6:.1f} MB"
+        f"{f'; {garbage.strays} other things lie among the blobs and stay there' if garbage.strays else ''}",
         highlight=False,
     )
 

@@ -43,7 +43,7 @@ class Covered:
     @property
     def size(self) -> int:
         """How many entries the newest checkpoint covers."""
-        return max(self.roots, default=0)
+        return next(reversed(self.roots), 0)
 
     def add(self, name: str, checkpoint: Checkpoint) -> None:
         """Take one more checkpoint, from the file ``name``; the oldest comes first."""

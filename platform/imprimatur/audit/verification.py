@@ -47,7 +47,7 @@ class _Reading:
         leaf = leaf_hash(event.canonical())
         self.frontier = grow(self.frontier, self.seen, leaf)
         self.seen += 1
-        if root not in (None, self.root) and self.unsigned is None:
+        if root is not None and root != self.root and self.unsigned is None:
             self.unsigned = self.seen
         self.last = event.index
         if leaf == stored and due in (leaf, None) and 0 <= event.index < size:

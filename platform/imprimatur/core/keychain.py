@@ -110,8 +110,9 @@ def ring_at(public: Path) -> KeyRing:
 def _reached(roots: Iterable[str], envelopes: Sequence[Envelope], sides: Sequence[str]) -> dict[str, str]:
     """The ``roots`` and what they lead to, by key id, going only to the ``sides`` of each statement."""
     known = {key_id_of(public): public for public in roots}
-    for _ in envelopes:
-        ring = KeyRing(known.values())
+    count = -1
+    while count < len(known):
+        count, ring = len(known), KeyRing(known.values())
         for envelope in envelopes:
             known.update(_named_by(envelope, ring, sides))
     return known

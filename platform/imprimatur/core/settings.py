@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         return self.home / "served"
 
     @property
+    def bundle_serials(self) -> Path:
+        """The highest serial of a release bundle that a gateway took from each server."""
+        return self.home / "bundle-serials.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Signed checkpoints of the audit log, outside the database."""
         return self.home / "checkpoints"

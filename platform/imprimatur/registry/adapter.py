@@ -110,12 +110,22 @@ def sealed_base(store: SealedStore, manifest: Manifest) -> Manifest | None:
 
     Raises Refused ``unsealed-base`` where the base is sealed here no more.
     """
+    base = named_base(store, manifest)
+    if base is None:
+        return None
+    require_sealed_base(store, base)
+    return store.manifest(base)
+
+
+def named_base(store: SealedStore, manifest: Manifest) -> Digest | None:
+    """The digest of the base that the sealed adapter ``manifest`` names; None where that one is no adapter.
+
+    Raises NotFound ``no-such-blob`` and Tampered ``blob-changed`` where the file that names it is not what was sealed.
+    """
     if manifest.artifact_type != ADAPTER_TYPE:
         return None
     mlmodel = next(file for file in manifest.files if file.path == MLMODEL)
-    base = str(lineage_in(parse_mlmodel(store.read_blob(mlmodel.digest)))["base_model"])
-    require_sealed_base(store, base)
-    return store.manifest(base)
+    return str(lineage_in(parse_mlmodel(store.read_blob(mlmodel.digest)))["base_model"])
 
 
 def require_sealed_base(store: SealedStore, base: Digest) -> None:

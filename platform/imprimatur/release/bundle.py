@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from imprimatur.access.model import Client
 from imprimatur.core.clock import iso
-from imprimatur.core.digests import Json
+from imprimatur.core.digests import Digest, Json
 from imprimatur.release.model import Approval, Decision, Release, Revocation
 
 BUNDLE_TYPE = "application/vnd.imprimatur.bundle+json"
@@ -16,11 +16,15 @@ BUNDLE_TYPE = "application/vnd.imprimatur.bundle+json"
 
 @dataclass(frozen=True)
 class Entry:
-    """One active release with the decision and the answers that it rests on."""
+    """One active release with the decision and the answers that it rests on.
+
+    ``base`` is the manifest whose bytes are served with an adapter's; gateways hold it against what was revoked.
+    """
 
     release: Release
     decision: Decision
     approvals: tuple[Approval, ...]
+    base: Digest | None
 
     def document(self) -> dict[str, Json]:
         """The entry as JSON; the decision is its signed envelope."""
@@ -29,6 +33,7 @@ class Entry:
             "version": self.release.version,
             "environment": self.release.environment,
             "manifest_digest": self.release.manifest_digest,
+            "base_digest": self.base,
             "released_at": iso(self.release.released_at),
             "decision": self.decision.envelope,
             "approvals": [approval.document() for approval in self.approvals],

@@ -22,7 +22,7 @@ from imprimatur.evaluation.service import Evaluations
 from imprimatur.policy.model import Verdict
 from imprimatur.policy.service import Policies
 from imprimatur.registry import store as registry_store
-from imprimatur.registry.adapter import sealed_base
+from imprimatur.registry.adapter import named_base, sealed_base
 from imprimatur.registry.service import Registry
 from imprimatur.release import rules, store
 from imprimatur.release.bundle import BUNDLE_TYPE, Entry, payload
@@ -61,14 +61,15 @@ class Releases:
         self._ring = keys.ring
         self.keys = keys
         self._environments = settings.environments
-        self._remembered = lru_cache(maxsize=_REMEMBERED)(_sealed_base_of)
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(_named_base_of)
         self._bundle_length = timedelta(minutes=settings.bundle_expiry_minutes)
 
     def decide(self, actor: Principal, model: str, version: int, environment: str) -> Decision:
         """What the policy in force says about a submitted version, signed.
 
         Asking again when nothing changed gives the decision that there is, with the answers to it. Raises Refused
-        ``not-sealed``, ``no-submission``, ``no-active-policy``, ``no-evaluation``, NotFound.
+        ``not-sealed``, ``unsealed-base``, ``revoked``, ``no-submission``, ``no-active-policy``, ``no-evaluation``,
+        NotFound, Tampered.
         """
         label = _label(model, version)
         with self._log.attempt(actor.name, "decision.make", label):
@@ -125,9 +126,9 @@ class Releases:
         """Put a version in an environment, if its newest decision still applies, allows it and is approved.
 
         ``expected`` is the id of the release that it may replace, or ``none``; without it whatever stands there is
-        replaced. Raises Refused ``not-sealed``, ``revoked``, ``no-submission``, ``no-decision``, ``stale-decision``,
-        ``verdict-deny``, ``verdict-undecided``, ``rejected``, ``approval-missing``, Conflict ``release-moved`` and
-        ``already-released``, NotFound, Tampered.
+        replaced. Raises Refused ``not-sealed``, ``unsealed-base``, ``revoked``, ``no-submission``, ``no-decision``,
+        ``stale-decision``, ``verdict-deny``, ``verdict-undecided``, ``rejected``, ``approval-missing``, Conflict
+        ``release-moved`` and ``already-released``, NotFound, Tampered.
         """
         label = _label(model, version)
         with self._log.unit_of_work(actor.name, "release.promote", label) as unit:
@@ -180,7 +181,7 @@ class Releases:
             ended = [
                 one
                 for one in store.active(unit.session)
-                if digest in (one.manifest_digest, self._base_of(one.manifest_digest))
+                if digest in (one.manifest_digest, self._base_behind(unit.session, one))
             ]
             for release in ended:
                 self._take_down(unit.session, release, revocation)
@@ -306,15 +307,23 @@ class Releases:
     def _base_of(self, digest: Digest) -> Digest | None:
         """The base whose bytes are served with a sealed adapter's; None for a manifest that is no adapter.
 
-        An adapter whose base is sealed here no more counts as its own bytes: nothing can load it.
+        Raises Refused ``unsealed-base``, NotFound ``no-such-blob`` and Tampered where it can't be told or is gone.
+        """
+        base = sealed_base(self._registry.sealed, self._registry.sealed.manifest(digest))
+        return base.digest if base else None
+
+    def _base_behind(self, session: Session, release: Release) -> Digest | None:
+        """The base that a release is served on, sealed here still or not: the one that its bytes name.
+
+        Where they can't be read, it is what was recorded when they were sealed, so that damage stops no revocation.
         """
         try:
-            return _sealed_base_of(self._registry.sealed, digest)
+            return self._remembered(self._registry.sealed, release.manifest_digest)
         except Refused:
-            return None
+            return store.recorded_base(session, release.version_id)
 
     def _remembered_base_of(self, digest: Digest) -> Digest | None:
-        """The same for people who look: bytes that were read before are not read again, since a digest names them."""
+        """The base that the bytes name, for people who look: what was read before is not read again."""
         try:
             return self._remembered(self._registry.sealed, digest)
         except Refused:
@@ -406,7 +415,8 @@ class Releases:
 
     def _entry(self, session: Session, release: Release) -> Entry:
         decision = self._decision(session, release.decision_id)
-        return Entry(release, decision, tuple(store.approvals(session, decision.id)))
+        approvals = tuple(store.approvals(session, decision.id))
+        return Entry(release, decision, approvals, self._base_behind(session, release))
 
     def _decision(self, session: Session, decision_id: str) -> Decision:
         found = store.decision(session, decision_id)
@@ -415,9 +425,8 @@ class Releases:
         return found
 
 
-def _sealed_base_of(sealed: SealedStore, digest: Digest) -> Digest | None:
-    base = sealed_base(sealed, sealed.manifest(digest))
-    return base.digest if base else None
+def _named_base_of(sealed: SealedStore, digest: Digest) -> Digest | None:
+    return named_base(sealed, sealed.manifest(digest))
 
 
 def _label(model: str, version: int) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session, defer
 
-from imprimatur.core.digests import Digest, Json
+from imprimatur.core.digests import Digest, Json, is_digest
 from imprimatur.policy.model import RuleResult, Verdict
 from imprimatur.registry.tables import VersionRow
 from imprimatur.release.model import Answer, Approval, Decision, Release, Revocation
@@ -216,6 +216,13 @@ def label_of(session: Session, digest: Digest) -> str | None:
     query = select(VersionRow).where(VersionRow.manifest_digest == digest).order_by(VersionRow.registered_at.desc())
     row = session.scalars(query.limit(1)).one_or_none()
     return f"{row.model}/{row.version}" if row else None
+
+
+def recorded_base(session: Session, version_id: str) -> Digest | None:
+    """The sealed base that a version's lineage named when it was sealed."""
+    row = session.get(VersionRow, version_id)
+    base = row.lineage.get("base_model") if row else None
+    return base if isinstance(base, str) and is_digest(base) else None
 
 
 def _decision(row: DecisionRow) -> Decision:

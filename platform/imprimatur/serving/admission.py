@@ -18,7 +18,7 @@ from imprimatur.core.clock import iso
 from imprimatur.core.digests import Digest, is_digest
 from imprimatur.core.errors import BadInput, Forbidden, Tampered
 from imprimatur.core.signing import KeyRing
-from imprimatur.serving.answers import document_of, keys_in, unreachable
+from imprimatur.serving.answers import ask, keys_in
 from imprimatur.serving.bundle import open_bundle
 from imprimatur.serving.model import Bundle, Released
 from imprimatur.storage.service import SealedStore
@@ -72,8 +72,20 @@ def admit_digest(bundle: Bundle, digest: Digest, environment: str, now: datetime
 
 
 def verify_bytes(layout: Path, digest: Digest) -> None:
-    """Raise Tampered ``file-changed``, naming the files, unless the OCI image layout holds exactly these bytes."""
-    differing = SealedStore(layout, read_only=True).verify(digest)
+    """Raise Tampered unless the OCI image layout holds exactly these bytes and leads to no others.
+
+    ``file-changed`` names the files; ``other-manifests`` says that the index leads elsewhere too, perhaps by the tag
+    that is pulled; ``bad-index`` that nobody can tell.
+    """
+    store = SealedStore(layout, read_only=True)
+    others = store.others(digest)
+    if others:
+        raise Tampered(
+            "other-manifests",
+            f"{layout.name!r} leads to other manifests too: {', '.join(others[:5])} (expected {digest} alone, with "
+            "what is attached to it); export it anew with `imprimatur model export`",
+        )
+    differing = store.verify(digest)
     if differing:
         raise Tampered(
             "file-changed",
@@ -84,8 +96,8 @@ def verify_bytes(layout: Path, digest: Digest) -> None:
 
 def fetch_bundle(address: str, key: KeyRing) -> Bundle:
     """The server's release bundle, verified by ``key`` or one that succeeded it. Raises Unavailable, Tampered."""
-    with httpx.Client(base_url=address, timeout=_PATIENCE) as http:
-        keys, bundle = (_get(http, what) for what in ("keys", "bundle"))
+    with httpx.Client(timeout=_PATIENCE) as http:
+        keys, bundle = (ask(http, address, what) for what in ("keys", "bundle"))
     return open_bundle(bundle, keys_in(keys, key))
 
 
@@ -93,16 +105,8 @@ def read_bundle(file: Path, key: KeyRing) -> Bundle:
     """The release bundle that was saved in ``file``, verified. Raises BadInput ``no-bundle-file``, Tampered."""
     try:
         document = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(
             "no-bundle-file", f"{file.name} is no readable release bundle ({type(error).__name__})"
         ) from error
     return open_bundle(document, key)
-
-
-def _get(http: httpx.Client, what: str) -> dict[str, Any]:
-    try:
-        response = http.get(f"/api/v1/{what}")
-    except httpx.HTTPError as error:
-        raise unreachable(what, error) from error
-    return document_of(response, what)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from imprimatur.core.digests import is_digest
+from imprimatur.core.digests import Digest, is_digest
 from imprimatur.core.errors import ImprimaturError, Refused, Tampered
 from imprimatur.core.signing import Envelope, KeyRing
 from imprimatur.serving.model import Bundle, Client, Released, Withheld
@@ -19,9 +19,9 @@ def open_bundle(document: Mapping[str, Any], ring: KeyRing) -> Bundle:
     """The bundle in the DSSE ``document``, once its signature and form are verified.
 
     A release whose decision does not bear it out is withheld with its reason; it does not spoil the others.
-    Raises Tampered ``bad-signature``, ``bad-envelope`` or ``bad-bundle``.
+    Raises Tampered ``bad-signature``, ``retired-key``, ``bad-envelope`` or ``bad-bundle``.
     """
-    payload = ring.open(Envelope.parse(document), BUNDLE_TYPE)
+    payload = ring.open_current(Envelope.parse(document), BUNDLE_TYPE)
     try:
         return _bundle(payload, ring)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -65,6 +65,9 @@ def _admit(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> 
         raise Tampered("bad-bundle", f"{label} names no manifest digest (got {digest!r})")
     if digest in revoked:
         raise Refused("revoked", f"{label} was revoked: nothing may serve these bytes any more")
+    base = _base(entry, label)
+    if base in revoked:
+        raise Refused("revoked", f"The base of {label} was revoked: nothing may serve these bytes any more")
     decision = ring.open(Envelope.parse(entry["decision"]), DECISION_TYPE)
     _require_about(decision, entry, label)
     if decision["verdict"] != "allow":
@@ -78,11 +81,22 @@ def _admit(entry: Mapping[str, Any], ring: KeyRing, revoked: frozenset[str]) -> 
         version=int(entry["version"]),
         environment=str(entry["environment"]),
         manifest_digest=digest,
+        base_digest=base,
         decision_id=str(decision["id"]),
         decided_at=_moment(decision["decided_at"]),
         steps=_positive(facts.get("eval.steps")),
         guidance=_number(facts.get("eval.guidance")),
     )
+
+
+def _base(entry: Mapping[str, Any], label: str) -> Digest | None:
+    """The base that an adapter is served on; None for a pipeline, and from servers that tell no bases yet."""
+    if entry.get("base_digest") is None:
+        return None
+    base = str(entry["base_digest"])
+    if not is_digest(base):
+        raise Tampered("bad-bundle", f"{label} names no digest of its base (got {base!r})")
+    return base
 
 
 def _require_about(decision: Mapping[str, Any], entry: Mapping[str, Any], label: str) -> None:

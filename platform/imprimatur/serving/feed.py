@@ -13,9 +13,10 @@ from imprimatur.core.clock import Clock
 from imprimatur.core.errors import BadInput, Fault, ImprimaturError, Tampered, Unavailable
 from imprimatur.core.keychain import ring_at
 from imprimatur.core.signing import KeyRing
-from imprimatur.serving.answers import document_of, keys_in, unreachable
+from imprimatur.serving.answers import ask_meanwhile, keys_in
 from imprimatur.serving.bundle import open_bundle
 from imprimatur.serving.model import Bundle
+from imprimatur.serving.serials import Serials
 
 _PATIENCE = httpx.Timeout(10.0)
 _log = structlog.get_logger("imprimatur.gateway")
@@ -25,12 +26,14 @@ class Feed:
     """Pulls bundles and keeps the last good one.
 
     A bundle that can't be had or does not verify changes nothing: the held one stays in force until its own expiry.
+    None is taken that is older than one that was taken before, also before a restart.
     """
 
-    def __init__(self, address: str, key: Path, clock: Clock, *, seconds: float) -> None:
+    def __init__(self, address: str, key: Path, clock: Clock, serials: Serials, *, seconds: float) -> None:
         self._address = address
         self._key = key
         self._clock = clock
+        self._serials = serials
         self._seconds = seconds
         self._given: KeyRing | None = None
         self._ring: KeyRing | None = None
@@ -63,47 +66,49 @@ class Feed:
 
     async def _attempt(self, http: httpx.AsyncClient, on_bundle: Callable[[Bundle], None]) -> None:
         try:
-            bundle = await self._pull(http)
+            self._held = await self._pull(http)
+            on_bundle(self._held)
         except ImprimaturError as error:
             self._note(error)
-            return
-        self.problem = None
-        self._held = bundle
-        on_bundle(bundle)
+        except Exception as error:  # a feed that ends would leave what is revoked in force until the bundle expires
+            broken = f"The last pull broke here ({type(error).__name__}) and is tried again; see the gateway's log"
+            self._note(Fault("pull-broken", broken), error)
+        else:
+            self.problem = None
 
-    def _note(self, error: ImprimaturError) -> None:
-        if self.problem is None or self.problem.code != error.code:
-            _log.warning("bundle.not-taken", code=error.code, message=error.message)
-        self.problem = error
+    def _note(self, problem: ImprimaturError, defect: Exception | None = None) -> None:
+        if self.problem is None or self.problem.code != problem.code:
+            _log.warning("bundle.not-taken", code=problem.code, message=problem.message, exc_info=defect)
+        self.problem = problem
 
     async def _pull(self, http: httpx.AsyncClient) -> Bundle:
         ring = self._ring or await self._trusted(http)
-        document = await self._fetch(http, "bundle")
+        document = await ask_meanwhile(http, self._address, "bundle")
         try:
             bundle = open_bundle(document, ring)
         except Tampered:  # perhaps by a key that succeeded since
             bundle = open_bundle(document, await self._trusted(http))
         bundle.require_fresh(self._clock())
-        if self._held is not None and bundle.serial < self._held.serial:
+        await asyncio.to_thread(self._require_later, bundle)
+        return bundle
+
+    def _require_later(self, bundle: Bundle) -> None:
+        """Raise Tampered ``bundle-replayed`` for a bundle from before the last one; keep the serial of any other."""
+        highest = max(self._serials.highest(), self._held.serial if self._held else 0)
+        if bundle.serial < highest:
             raise Tampered(
                 "bundle-replayed",
-                f"The server sent bundle {bundle.serial} after bundle {self._held.serial} (expected a later one); "
-                "an older bundle could bring back what was revoked since",
+                f"The server sent bundle {bundle.serial} after bundle {highest} (expected a later one); an older "
+                "bundle could bring back what was revoked since. Where the server itself was set back, as by a "
+                "restored database, delete the gateway's bundle-serials.json and start it again",
             )
-        return bundle
+        self._serials.take(bundle.serial)
 
     async def _trusted(self, http: httpx.AsyncClient) -> KeyRing:
         """The keys that we were given, and those that signed statements lead to from them."""
         self._given = self._given or self._read_key()
-        self._ring = keys_in(await self._fetch(http, "keys"), self._given)
+        self._ring = keys_in(await ask_meanwhile(http, self._address, "keys"), self._given)
         return self._ring
-
-    async def _fetch(self, http: httpx.AsyncClient, what: str) -> dict[str, object]:
-        try:
-            response = await http.get(f"{self._address}/api/v1/{what}")
-        except httpx.HTTPError as error:
-            raise unreachable(what, error) from error
-        return document_of(response, what)
 
     def _read_key(self) -> KeyRing:
         """The server's public key and those that its history leads to; read once, so that whoever changes the file

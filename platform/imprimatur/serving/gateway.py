@@ -20,6 +20,7 @@ from imprimatur.serving.feed import Feed
 from imprimatur.serving.metrics import Metrics
 from imprimatur.serving.model import Bundle, Released
 from imprimatur.serving.routes import request_id, router
+from imprimatur.serving.serials import Serials
 from imprimatur.serving.service import Gateway
 from imprimatur.serving.shelf import Shelf
 from imprimatur.serving.spool import Spool
@@ -31,12 +32,9 @@ _log = structlog.get_logger("imprimatur.gateway")
 
 def build_gateway(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """The gateway. While it runs it pulls release bundles and loads what they release, before anybody asks."""
-    feed = Feed(
-        settings.server or f"http://{settings.host}:{settings.port}",
-        settings.decision_public,
-        clock,
-        seconds=settings.bundle_seconds,
-    )
+    server = (settings.server or f"http://{settings.host}:{settings.port}").rstrip("/")
+    serials = Serials(settings.bundle_serials, server)
+    feed = Feed(server, settings.decision_public, clock, serials, seconds=settings.bundle_seconds)
     shelf = Shelf(SealedStore(settings.sealed, objects=settings.sealed_objects), settings)
     spool = Spool(settings.served, clock, share=settings.spool_share, per_minute=settings.spool_per_minute)
     key = SigningKey.load_or_create(settings.keys / "image.pem")

@@ -31,12 +31,16 @@ class Client:
 
 @dataclass(frozen=True)
 class Released:
-    """A version whose decision, approvals and digest were verified; it may be loaded."""
+    """A version whose decision, approvals and digest were verified; it may be loaded.
+
+    ``base_digest`` is the manifest that an adapter is loaded on.
+    """
 
     model: str
     version: int
     environment: str
     manifest_digest: Digest
+    base_digest: Digest | None
     decision_id: str
     decided_at: datetime
     steps: int | None

@@ -6,7 +6,7 @@ import hashlib
 import os
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,20 @@ class Stored:
     touched_at: float
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Every blob that is there by its digest, and how many other things, which are not ours, lie among them."""
+
+    blobs: dict[Digest, Stored]
+    strays: int
+
+    @classmethod
+    def of(cls, named: Mapping[str, Stored]) -> Listed:
+        """What is found under the names in the blobs' folder."""
+        blobs = {f"sha256:{name}": stored for name, stored in named.items() if is_digest(f"sha256:{name}")}
+        return cls(blobs, len(named) - len(blobs))
+
+
 class Blobs(ABC):
     """Blobs by their digest, and a local folder where unfinished ones live."""
 
@@ -55,7 +69,7 @@ class Blobs(ABC):
         """The blob for reading, not verified. Raises NotFound ``no-such-blob``."""
 
     @abstractmethod
-    def all(self) -> dict[Digest, Stored]:
+    def all(self) -> Listed:
         """Every blob that is there, by the digest that it is named by."""
 
     @abstractmethod
@@ -167,10 +181,10 @@ class DiskBlobs(Blobs):
         except FileNotFoundError as error:
             raise no_such_blob(digest) from error
 
-    def all(self) -> dict[Digest, Stored]:
+    def all(self) -> Listed:
         """Every blob that is there."""
-        found = ((path, path.stat()) for path in self._folder.iterdir())
-        return {f"sha256:{path.name}": Stored(status.st_size, status.st_mtime) for path, status in found}
+        found = ((path.name, path.lstat()) for path in self._folder.iterdir())
+        return Listed.of({name: Stored(status.st_size, status.st_mtime) for name, status in found})
 
     def remove(self, digest: Digest) -> None:
         """Take the blob away."""

@@ -18,11 +18,15 @@ COLLECTING = ".collecting"
 
 @dataclass(frozen=True)
 class Garbage:
-    """What nothing refers to: manifests and blobs by digest, files that were never finished, and bytes of both."""
+    """What nothing refers to: manifests and blobs by digest, files that were never finished, and bytes of both.
+
+    ``strays`` counts what lies among the blobs and is none of them: not ours, so it is told and left there.
+    """
 
     manifests: tuple[Digest, ...]
     blobs: tuple[Digest, ...]
     unfinished: int
+    strays: int
     size: int
 
     def document(self) -> dict[str, Json]:
@@ -31,6 +35,7 @@ class Garbage:
             "manifests": list(self.manifests),
             "blobs": list(self.blobs),
             "unfinished": self.unfinished,
+            "strays": self.strays,
             "bytes": self.size,
         }
 

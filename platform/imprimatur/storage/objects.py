@@ -19,7 +19,7 @@ import fsspec
 
 from imprimatur.core.digests import Digest, digest_of_json
 from imprimatur.core.errors import BadInput
-from imprimatur.storage.blobs import Blobs, Stored, name_of, no_such_blob, writing
+from imprimatur.storage.blobs import Blobs, Listed, Stored, name_of, no_such_blob, writing
 from imprimatur.storage.collection import SAFE_AGE
 from imprimatur.storage.index import INDEX, Entry, Index
 from imprimatur.storage.layout import LAYOUT, index_bytes
@@ -95,9 +95,9 @@ class ObjectBlobs(Blobs):
             raise no_such_blob(digest) from error
         return stream
 
-    def all(self) -> dict[Digest, Stored]:
+    def all(self) -> Listed:
         """Every blob that is there."""
-        return {f"sha256:{name}": _stored(info) for name, info in self._place.listed(_BLOBS).items()}
+        return Listed.of({name: _stored(info) for name, info in self._place.listed(_BLOBS).items()})
 
     def remove(self, digest: Digest) -> None:
         """Take the blob away."""

@@ -109,6 +109,25 @@ class SealedStore:
         """Digests of all sealed folders, in the order of sealing."""
         return [entry["digest"] for entry in self._index.entries() if subject_of(entry) is None]
 
+    def others(self, digest: Digest) -> tuple[Digest, ...]:
+        """What the index leads to but the manifest ``digest`` and what is attached to it, which no tag may name.
+
+        Raises Tampered ``bad-index`` where the index can't be read.
+        """
+        attached = {SUBJECT: digest}
+        try:
+            return tuple(
+                str(entry["digest"])
+                for entry in self._index.entries()
+                if entry["digest"] != digest and entry.get("annotations") != attached
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Tampered(
+                "bad-index",
+                f"The index of {self.root.name!r} can't be read ({type(error).__name__}: {error}; expected index.json "
+                "of an OCI image layout)",
+            ) from error
+
     def attach(self, subject: Digest, artifact_type: str, data: bytes) -> None:
         """Store ``data`` as something that is said of the sealed folder ``subject``, such as its signature.
 
@@ -194,7 +213,8 @@ class SealedStore:
         """
         now = time.time() if now is None else now
         with writing(), collecting(self.root):
-            blobs = self._blobs.all()
+            listed = self._blobs.all()
+            blobs = listed.blobs
             limit = now - age.total_seconds()
             old = {digest for digest, stored in blobs.items() if stored.touched_at < limit}
             entries = self._index.entries()
@@ -206,7 +226,7 @@ class SealedStore:
             unneeded = tuple(sorted(old - needed))
             leftovers = older(list(self._incoming.iterdir()), now, age)
             size = sum(blobs[digest].size for digest in unneeded) + sum(path.stat().st_size for path in leftovers)
-            garbage = Garbage(lost, unneeded, len(leftovers), size)
+            garbage = Garbage(lost, unneeded, len(leftovers), listed.strays, size)
             if remove:
                 self._remove(garbage, leftovers)
         return garbage
