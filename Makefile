@@ -28,7 +28,7 @@ demo: $(INSTALLED)  ## train, register, evaluate, gate and serve on real digits 
 up: $(INSTALLED)  ## start server, worker and gateway on this machine
 	$(BIN)/imprimatur up
 
-test: $(INSTALLED)  ## run the tests (about 18 minutes on 2 cores)
+test: $(INSTALLED)  ## run the tests (about 15 minutes on 2 cores)
 	$(BIN)/python -m pytest
 
 check: $(INSTALLED)  ## format, lint, types and import contracts
