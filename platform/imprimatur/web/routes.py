@@ -24,8 +24,7 @@ _ASSETS = {"imprimatur.css": "text/css", "seal.svg": "image/svg+xml"}
 _FOR_EVER = "public, max-age=31536000, immutable"
 _MODELS_ON_A_PAGE = 50
 _VERSIONS_ON_A_PAGE = 50
-_VERSIONS_IN_CARDS = 150
-_LEAST_ON_A_CARD, _MOST_ON_A_CARD = 3, 12
+_MOST_ON_A_CARD = 12
 _IN_A_FILE = 1000
 _IN_THE_INBOX = 200
 _EVENTS_OF_A_VERSION = 30
@@ -110,12 +109,12 @@ def _add_models(router: APIRouter, rooms: Rooms) -> None:
 
 
 def _on_a_card(models: int) -> int:
-    """How many versions each of some models shows: fewer where there are many models.
+    """How many of their newest versions some models show: fewer where there are many, as on a page of one model's.
 
-    >>> _on_a_card(1), _on_a_card(20), _on_a_card(50)
-    (12, 7, 3)
+    >>> _on_a_card(1), _on_a_card(10), _on_a_card(50)
+    (12, 5, 1)
     """
-    return min(max(_VERSIONS_IN_CARDS // max(models, 1), _LEAST_ON_A_CARD), _MOST_ON_A_CARD)
+    return min(max(_VERSIONS_ON_A_PAGE // max(models, 1), 1), _MOST_ON_A_CARD)
 
 
 def _add_downloads(router: APIRouter, rooms: Rooms) -> None:
