@@ -13,7 +13,7 @@ from imprimatur.core.errors import Refused
 from imprimatur.registry import store as rows
 from imprimatur.registry.layout import ADAPTER_TYPE
 from imprimatur.registry.model import Version
-from imprimatur.release.model import Answer
+from imprimatur.release.model import Answer, Decision
 from imprimatur.serving.bundle import open_bundle
 from imprimatur.serving.model import Bundle
 from release_stage import ANA, BEN, Stage
@@ -37,6 +37,20 @@ def _adapter(stage: Stage, number: int, base: Version) -> Version:
     decision = stage.releases.decide(ANA, "digits", number, "production")
     stage.releases.answer(BEN, decision.id, Answer.APPROVE, "looked at it")
     return adapter
+
+
+def _refusals_of_version_2(stage: Stage, decision: Decision) -> list[Refused]:
+    """What promoting it, deciding on it anew and approving the decision on it each raise."""
+    refusals = []
+    for attempt in (
+        lambda: stage.releases.promote(ANA, "digits", 2, "production"),
+        lambda: stage.releases.decide(ANA, "digits", 2, "production"),
+        lambda: stage.releases.answer(BEN, decision.id, Answer.APPROVE, "again"),
+    ):
+        with pytest.raises(Refused) as refused:
+            attempt()
+        refusals.append(refused.value)
+    return refusals
 
 
 def _lose(stage: Stage, digest: str | None) -> None:
@@ -78,15 +92,9 @@ def test_an_adapter_on_a_revoked_base_is_neither_promoted_nor_decided_nor_approv
     assert base.manifest_digest is not None
     stage.releases.revoke(BEN, base.manifest_digest, "leak")
 
-    for attempt in (
-        lambda: stage.releases.promote(ANA, "digits", 2, "production"),
-        lambda: stage.releases.decide(ANA, "digits", 2, "production"),
-        lambda: stage.releases.answer(BEN, decision.id, Answer.APPROVE, "again"),
-    ):
-        with pytest.raises(Refused) as refused:
-            attempt()
-        assert refused.value.code == "revoked"
-        assert "base of digits/2" in refused.value.message
+    for refused in _refusals_of_version_2(stage, decision):
+        assert refused.code == "revoked"
+        assert "base of digits/2" in refused.message
 
 
 def test_other_versions_stay_when_a_base_is_revoked(stage: Stage) -> None:
@@ -146,14 +154,8 @@ def test_an_adapter_whose_base_can_not_be_read_is_neither_decided_nor_approved_n
     decision = stage.releases.decisions_on("digits", 2, "production")[0]
     harm(stage, adapter, base)
 
-    for attempt in (
-        lambda: stage.releases.promote(ANA, "digits", 2, "production"),
-        lambda: stage.releases.decide(ANA, "digits", 2, "production"),
-        lambda: stage.releases.answer(BEN, decision.id, Answer.APPROVE, "again"),
-    ):
-        with pytest.raises(Refused) as refused:
-            attempt()
-        assert refused.value.code in ("no-such-blob", "unsealed-base")
+    for refused in _refusals_of_version_2(stage, decision):
+        assert refused.code in ("no-such-blob", "unsealed-base")
     assert stage.releases.active() == []
 
 
