@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from imprimatur.access.model import Principal, Role
+from imprimatur.core import garbage
 from imprimatur.core.errors import Fault
 from imprimatur.core.settings import Settings
 from imprimatur.core.terminal import err, out, print_json
@@ -53,9 +54,9 @@ def server() -> None:
     _bring_up(settings)
     house = House.open(settings)
     try:
-        uvicorn.run(
-            build_app(house), host=settings.host, port=settings.port, access_log=False, timeout_graceful_shutdown=5
-        )
+        served = build_app(house)
+        garbage.settle()
+        uvicorn.run(served, host=settings.host, port=settings.port, access_log=False, timeout_graceful_shutdown=5)
     finally:
         house.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from imprimatur.core import garbage
 from imprimatur.core.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -19,8 +20,10 @@ def gateway() -> None:
 
     settings = Settings()
     configure_logs()
+    served = build_gateway(settings)
+    garbage.settle()
     uvicorn.run(
-        build_gateway(settings),
+        served,
         host=settings.host,
         port=settings.gateway_port,
         log_config=None,
