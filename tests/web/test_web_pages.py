@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.orm import Session
@@ -11,6 +13,8 @@ from starlette.testclient import TestClient
 
 from imprimatur.api.wiring import House
 from imprimatur.registry import store, triggers
+from imprimatur.release import store as release_store
+from imprimatur.release.model import End
 from imprimatur.web.security import POLICY
 
 LogIn = Callable[[House, str], TestClient]
@@ -168,7 +172,7 @@ def test_a_chart_comes_with_its_numbers(ben: TestClient) -> None:
     assert '<a href="/models/digits/quality.csv">' in page
     assert csv.headers["content-type"].startswith("text/csv")
     assert "digits/3,disparity/digits-clip,0.586" in csv.text
-    for path in ("/costs.csv", "/models/digits/costs.csv", "/models/digits/served.csv"):
+    for path in ("/costs.csv", "/models/digits/costs.csv", "/models/digits/served.csv", "/models/digits/releases.csv"):
         assert ben.get(path).text.count("\n") > 1
     for name in ("look-alikes", "balance"):
         assert ben.get(f"/models/digits/versions/2/{name}.csv").text.count("\n") > 9
@@ -303,3 +307,27 @@ def test_many_models_stand_on_several_pages(empty_house: House, log_in: LogIn) -
     assert [name for names in named for name in names] == [f"model-{number:03}" for number in range(120)]
     assert "First models" in pages[1]
     assert "no models after" in text_of(client.get("/?after=zzz").text)
+
+
+def test_a_page_shows_the_newest_releases_and_the_file_all(house: House, log_in: LogIn) -> None:
+    standing = house.releases.current("digits", "production")
+    assert standing is not None
+    with house.database.transaction() as session:
+        for number in range(25):
+            ended = standing.released_at - timedelta(hours=number)
+            earlier = replace(
+                standing,
+                id=f"rel-{number}",
+                released_at=ended - timedelta(minutes=9),
+                ended_at=ended,
+                ended_reason=End.REPLACED.told("by another"),
+            )
+            release_store.add_release(session, earlier)
+    client = log_in(house, "ben")
+
+    page, file = client.get("/models/digits").text, client.get("/models/digits/releases.csv").text
+
+    assert page.count("replaced: by another") == 19
+    assert "Earlier releases are in the file" in text_of(page)
+    assert file.count("replaced: by another") == 25
+    assert file.splitlines()[1].startswith("digits/1,production,")

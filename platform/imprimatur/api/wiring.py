@@ -64,7 +64,6 @@ class House:
             database=database,
             registry=registry,
             evaluations=evaluations,
-            policies=policies,
             releases=releases,
             datasets=datasets,
             ledger=ledger,

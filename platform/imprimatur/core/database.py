@@ -100,7 +100,6 @@ class Database:
             return
         with self._readers() as session:
             yield session
-            session.rollback()
 
     @contextmanager
     def view(self) -> Iterator[None]:

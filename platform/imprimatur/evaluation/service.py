@@ -138,10 +138,16 @@ class Evaluations:
         with self._log.database.reading() as session:
             return rows.of_version(session, version_id)
 
-    def of_versions(self, version_ids: Collection[str], *, evidence: bool = True) -> list[Evaluation]:
-        """All runs of some versions, the newest first; their evidence is empty where it is not asked for."""
+    def of_versions(self, version_ids: Collection[str], *, whole: bool = True) -> list[Evaluation]:
+        """All runs of some versions, the newest first; where not ``whole``, without scores and evidence."""
         with self._log.database.reading() as session:
-            return rows.of_versions(session, version_ids, evidence=evidence)
+            return rows.of_versions(session, version_ids, whole=whole)
+
+    def scored(self, runs: Collection[Evaluation]) -> list[Evaluation]:
+        """Some runs with their scores, in the same order."""
+        with self._log.database.reading() as session:
+            scores = rows.scores_of(session, [run.id for run in runs])
+        return [replace(run, scores=tuple(scores.get(run.id, ()))) for run in runs]
 
     def open_runs(self) -> dict[str, str]:
         """The worker of each run that has not come to an end, empty where there was none yet; the oldest run first."""

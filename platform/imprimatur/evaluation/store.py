@@ -121,17 +121,25 @@ def of_version(
     return [_evaluation(session, row) for row in session.scalars(query.limit(limit))]
 
 
-def of_versions(session: Session, version_ids: Collection[str], *, evidence: bool) -> list[Evaluation]:
-    """All runs of some versions, newest first by request; their evidence is empty where it is not asked for."""
+def of_versions(session: Session, version_ids: Collection[str], *, whole: bool) -> list[Evaluation]:
+    """All runs of some versions, newest first by request; where not ``whole``, without scores and evidence."""
     query = select(EvaluationRow).where(EvaluationRow.version_id.in_(version_ids))
-    if not evidence:
+    if not whole:
         query = query.options(defer(EvaluationRow.evidence))
     found = list(session.scalars(query.order_by(EvaluationRow.requested_at.desc())))
-    of_these = select(*ScoreRow.__table__.columns).where(ScoreRow.evaluation_id.in_([row.id for row in found]))
+    if not whole:
+        return [_with_scores(row, (), {}) for row in found]
+    scores = scores_of(session, [row.id for row in found])
+    return [_with_scores(row, scores.get(row.id, ()), row.evidence) for row in found]
+
+
+def scores_of(session: Session, runs: Collection[str]) -> dict[str, list[Score]]:
+    """The scores of some runs by name, by the run's id; runs without any are left out."""
+    query = select(*ScoreRow.__table__.columns).where(ScoreRow.evaluation_id.in_(runs)).order_by(ScoreRow.name)
     scores: dict[str, list[Score]] = {}
-    for score in session.execute(of_these.order_by(ScoreRow.name)) if found else ():
+    for score in session.execute(query) if runs else ():
         scores.setdefault(score.evaluation_id, []).append(_score(score))
-    return [_with_scores(row, scores.get(row.id, ()), row.evidence if evidence else {}) for row in found]
+    return scores
 
 
 def newest_measured(session: Session, version_ids: Collection[str]) -> dict[str, Measured]:

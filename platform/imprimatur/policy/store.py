@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,6 +12,8 @@ from sqlalchemy.orm import Session
 from imprimatur.policy.document import policy_of
 from imprimatur.policy.model import Policy, PolicyRecord
 from imprimatur.policy.tables import PolicyRow
+
+_REMEMBERED = 256
 
 
 def add(session: Session, policy: Policy, *, by: str, at: datetime) -> None:
@@ -53,7 +57,7 @@ def active(session: Session, environment: str) -> Policy | None:
         .limit(1)
     )
     row = session.scalars(query).first()
-    return policy_of(row.document) if row else None
+    return _policy(row) if row else None
 
 
 def records(session: Session, *, name: str | None = None, limit: int = 100) -> list[PolicyRecord]:
@@ -65,4 +69,14 @@ def records(session: Session, *, name: str | None = None, limit: int = 100) -> l
 
 
 def _record(row: PolicyRow) -> PolicyRecord:
-    return PolicyRecord(policy_of(row.document), row.applied_by, row.applied_at, row.approved_by, row.approved_at)
+    return PolicyRecord(_policy(row), row.applied_by, row.applied_at, row.approved_by, row.approved_at)
+
+
+def _policy(row: PolicyRow) -> Policy:
+    """The policy that the row's document states; the same text is read once, whatever row it stands in."""
+    return _stated(json.dumps(row.document))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _stated(text: str) -> Policy:
+    return policy_of(json.loads(text))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from imprimatur.core.digests import Digest, Json, canonical_json, digest_of_json
 from imprimatur.core.errors import BadInput
@@ -245,3 +245,23 @@ class Submission:
     use: Use
     submitted_by: str
     submitted_at: datetime
+
+
+class AboutVersion(Protocol):
+    """Anything that is about one version: a submission, a run, a decision, a release."""
+
+    @property
+    def version_id(self) -> str:
+        """The version's id."""
+        ...
+
+
+_About = TypeVar("_About", bound=AboutVersion)
+
+
+def by_version(things: Iterable[_About]) -> dict[str, list[_About]]:
+    """Things by the id of the version that they are about, in the order in which they come."""
+    found: dict[str, list[_About]] = {}
+    for thing in things:
+        found.setdefault(thing.version_id, []).append(thing)
+    return found

@@ -247,11 +247,6 @@ class Registry:
         with self.log.database.reading() as session:
             return store.latest_submission(session, version_id)
 
-    def submissions_of(self, version_ids: Collection[str]) -> list[Submission]:
-        """The submissions of some versions, newest first."""
-        with self.log.database.reading() as session:
-            return store.submissions_of(session, version_ids)
-
     def submission(self, submission_id: str) -> Submission:
         """The submission of that id. Raises NotFound ``no-such-submission``."""
         with self.log.database.reading() as session:

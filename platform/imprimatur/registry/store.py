@@ -10,7 +10,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, column, delete, func, insert, select, table, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    table,
+    update,
+    values,
+)
 from sqlalchemy.orm import Session, aliased
 
 from imprimatur.core.digests import Digest, new_id
@@ -168,18 +181,19 @@ def versions(session: Session, model: str, *, limit: int, before: int | None) ->
 
 def newest(session: Session, models: Collection[str], *, each: int) -> list[VersionRow]:
     """The newest living versions of some models, at most ``each`` of each, newest first."""
-    living = select(VersionRow.model).where(VersionRow.model.in_(models), VersionRow.removed_at.is_(None))
-    named = living.distinct().subquery()
+    named = values(column("name", String)).data([(model,) for model in models]).cte("named")
     below = aliased(VersionRow)
     first_left_out = (  # numbering all rows of a large model to keep a few would take longer
         select(below.version)
-        .where(below.model == named.c.model, below.removed_at.is_(None))
+        .where(below.model == named.c.name, below.removed_at.is_(None))
         .order_by(below.version.desc())
         .offset(each)
         .limit(1)
         .scalar_subquery()
     )
-    query = _living().join(named, named.c.model == VersionRow.model)
+    if not models:
+        return []
+    query = _living().join(named, named.c.name == VersionRow.model)
     query = query.where(VersionRow.version > func.coalesce(first_left_out, 0))
     return list(session.scalars(query.order_by(VersionRow.model, VersionRow.version.desc())))
 
@@ -192,8 +206,12 @@ def unsealed(session: Session, *, before: datetime) -> list[VersionRow]:
 
 def models(session: Session, *, limit: int | None = None, after: str = "") -> list[str]:
     """Names of the models with a living version, sorted; the first ``limit`` after a name where they are given."""
-    living = select(VersionRow.model).where(VersionRow.removed_at.is_(None), VersionRow.model > after)
-    return list(session.scalars(living.distinct().order_by(VersionRow.model).limit(limit)))
+    first = select(func.min(VersionRow.model).label("name")).where(VersionRow.removed_at.is_(None))
+    names = first.add_columns(literal(1).label("place")).where(VersionRow.model > after).cte("names", recursive=True)
+    following = first.where(VersionRow.model > names.c.name).scalar_subquery()  # no walk over a large model's rows
+    step = select(following, names.c.place + 1).where(names.c.name.is_not(None))
+    names = names.union_all(step if limit is None else step.where(names.c.place < limit))
+    return list(session.scalars(select(names.c.name).where(names.c.name.is_not(None)).order_by(names.c.place)))
 
 
 def remove_versions(session: Session, model: str, version: int | None, at: datetime) -> None:
@@ -267,17 +285,6 @@ def submissions_of(session: Session, version_ids: Collection[str]) -> list[Submi
     query = select(SubmissionRow).where(SubmissionRow.version_id.in_(version_ids))
     ordered = query.order_by(SubmissionRow.submitted_at.desc(), SubmissionRow.id)
     return [_submission(row) for row in session.scalars(ordered)]
-
-
-def submitters(session: Session, version_ids: Collection[str]) -> dict[str, set[str]]:
-    """Everybody who ever put some versions forward, by version; versions that nobody did are left out."""
-    query = select(SubmissionRow.version_id, SubmissionRow.submitted_by).where(
-        SubmissionRow.version_id.in_(version_ids)
-    )
-    found: dict[str, set[str]] = {}
-    for row in session.execute(query):
-        found.setdefault(row.version_id, set()).add(row.submitted_by)
-    return found
 
 
 def submission(session: Session, submission_id: str) -> Submission | None:

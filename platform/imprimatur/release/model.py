@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from imprimatur.core.clock import iso
 from imprimatur.core.digests import Digest, Json
-from imprimatur.policy.model import RuleResult, Verdict
+from imprimatur.policy.model import Policy, RuleResult, Verdict
+from imprimatur.registry.model import Submission
 
 
 @dataclass(frozen=True)
@@ -178,3 +179,19 @@ class Revocation:
             "revoked_by": self.revoked_by,
             "revoked_at": iso(self.revoked_at),
         }
+
+
+@dataclass(frozen=True)
+class Course:
+    """How far a version has come between its submission and its release.
+
+    ``decision`` is the newest about these very bytes and ``policy`` what decided; ``submission`` is what was decided
+    on or, without a decision, the newest; ``releases`` are those that stand.
+    """
+
+    submission: Submission | None
+    decision: Decision | None
+    policy: Policy | None
+    status: DecisionStatus
+    releases: tuple[Release, ...]
+    revocation: Revocation | None

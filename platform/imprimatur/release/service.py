@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
@@ -22,19 +21,19 @@ from imprimatur.evaluation.service import Evaluations
 from imprimatur.policy.model import Verdict
 from imprimatur.policy.service import Policies
 from imprimatur.registry import store as registry_store
-from imprimatur.registry.adapter import named_base, sealed_base
+from imprimatur.registry.model import Version
 from imprimatur.registry.service import Registry
 from imprimatur.release import rules, store
+from imprimatur.release.bases import Bases
 from imprimatur.release.bundle import BUNDLE_TYPE, Entry, payload
 from imprimatur.release.case import Case, data_of, facts_of, pipeline_of
+from imprimatur.release.course import courses_of, statuses_of
 from imprimatur.release.document import same_outcome, signed, verified
-from imprimatur.release.model import Answer, Approval, Decision, DecisionStatus, End, Release, Revocation
+from imprimatur.release.model import Answer, Approval, Course, Decision, DecisionStatus, End, Release, Revocation
 from imprimatur.release.rules import Standing
 from imprimatur.release.standing import Circumstances, authors_of, require_evaluation
-from imprimatur.storage.service import SealedStore
 
 _LONGEST = 4000
-_REMEMBERED = 10_000
 
 
 class Releases:
@@ -61,7 +60,7 @@ class Releases:
         self._ring = keys.ring
         self.keys = keys
         self._environments = settings.environments
-        self._remembered = lru_cache(maxsize=_REMEMBERED)(_named_base_of)
+        self._bases = Bases(registry.sealed)
         self._bundle_length = timedelta(minutes=settings.bundle_expiry_minutes)
 
     def decide(self, actor: Principal, model: str, version: int, environment: str) -> Decision:
@@ -181,7 +180,7 @@ class Releases:
             ended = [
                 one
                 for one in store.active(unit.session)
-                if digest in (one.manifest_digest, self._base_behind(unit.session, one))
+                if digest in (one.manifest_digest, self._bases.behind(unit.session, one))
             ]
             for release in ended:
                 self._take_down(unit.session, release, revocation)
@@ -199,10 +198,10 @@ class Releases:
         with self._log.database.reading() as session:
             return store.active(session, models)
 
-    def history(self, model: str, at: datetime | None = None) -> list[Release]:
-        """The model's releases, newest first; those that stood at ``at`` where it is given."""
+    def history(self, model: str, at: datetime | None = None, limit: int | None = None) -> list[Release]:
+        """The model's releases, newest first; those that stood at ``at`` where it is given, at most ``limit``."""
         with self._log.database.reading() as session:
-            return store.history(session, model, at=at)
+            return store.history(session, model, at=at, limit=limit)
 
     def decision(self, decision_id: str) -> Decision:
         """The decision of that id, its signature verified. Raises NotFound ``no-such-decision``, Tampered."""
@@ -213,11 +212,6 @@ class Releases:
         """The decisions on a version, newest first."""
         with self._log.database.reading() as session:
             return store.decisions(session, version_id=version_id)
-
-    def decisions_of_versions(self, version_ids: Collection[str], *, envelopes: bool = True) -> list[Decision]:
-        """The decisions on some versions, newest first; their envelopes are empty where they are not asked for."""
-        with self._log.database.reading() as session:
-            return store.decisions_of(session, version_ids, envelopes=envelopes)
 
     def allowed_and_not_standing(self, limit: int) -> list[tuple[str, str]]:
         """Ids of versions, each with an environment in which policy allows it and it does not stand, newest first."""
@@ -235,33 +229,18 @@ class Releases:
 
     def statuses(self, decisions: Collection[Decision]) -> dict[str, DecisionStatus]:
         """How some decisions stand now, by their ids, read together."""
-        asked = {(decision.model, decision.version) for decision in decisions}
-        environments = {decision.environment for decision in decisions}
-        policies = {
-            name: self._policies.get(*name) for name in {(one.policy_name, one.policy_version) for one in decisions}
-        }
-        with self._log.database.reading() as session:
-            now = Circumstances.read(session, asked, environments, self._remembered_base_of)
-            answers = store.approvals_of(session, {decision.id for decision in decisions})
-            authors = authors_of(session, decisions)
-        return {
-            one.id: DecisionStatus(
-                answers=tuple(answers[one.id]),
-                missing=tuple(
-                    rules.missing_approvals(
-                        policies[one.policy_name, one.policy_version], answers[one.id], authors[one.id]
-                    )
-                ),
-                stale=_stale(one, now),
-                authors=authors[one.id],
-            )
-            for one in decisions
-        }
+        with self._log.database.view(), self._log.database.reading() as session:
+            return statuses_of(session, decisions, self._bases, self._policies.get)
 
-    def revocations(self, digests: Collection[Digest]) -> dict[Digest, Revocation]:
-        """The revocations of those of some manifests that were revoked."""
-        with self._log.database.reading() as session:
-            return {each.manifest_digest: each for each in store.revocations(session, digests)}
+    def courses(
+        self, versions: Sequence[Version], environment: str | None = None, *, whole: bool = False
+    ) -> list[Course]:
+        """How far some versions have come (towards ``environment``, where one is named), read together.
+
+        Where not ``whole``, the facts and envelopes of their decisions are empty.
+        """
+        with self._log.database.view(), self._log.database.reading() as session:
+            return courses_of(session, versions, environment, self._bases, self._policies.get, whole=whole)
 
     def bundle(self) -> Envelope:
         """What gateways may serve from now on, signed; see ``release.bundle``."""
@@ -301,33 +280,8 @@ class Releases:
 
     def _standing(self, session: Session, model: str, version: int, environment: str) -> Standing:
         """What is true of a version now. Raises what ``Circumstances.standing`` raises."""
-        now = Circumstances.read(session, [(model, version)], [environment], self._base_of)
+        now = Circumstances.read(session, [(model, version)], [environment], self._bases.required)
         return now.standing(model, version, environment)
-
-    def _base_of(self, digest: Digest) -> Digest | None:
-        """The base whose bytes are served with a sealed adapter's; None for a manifest that is no adapter.
-
-        Raises Refused ``unsealed-base``, NotFound ``no-such-blob`` and Tampered where it can't be told or is gone.
-        """
-        base = sealed_base(self._registry.sealed, self._registry.sealed.manifest(digest))
-        return base.digest if base else None
-
-    def _base_behind(self, session: Session, release: Release) -> Digest | None:
-        """The base that a release is served on, sealed here still or not: the one that its bytes name.
-
-        Where they can't be read, it is what was recorded when they were sealed, so that damage stops no revocation.
-        """
-        try:
-            return self._remembered(self._registry.sealed, release.manifest_digest)
-        except Refused:
-            return store.recorded_base(session, release.version_id)
-
-    def _remembered_base_of(self, digest: Digest) -> Digest | None:
-        """The base that the bytes name, for people who look: what was read before is not read again."""
-        try:
-            return self._remembered(self._registry.sealed, digest)
-        except Refused:
-            return None
 
     def _cleared(self, session: Session, now: Standing) -> Decision:
         """The decision by which the version may stand in the environment; else what forbids it is raised."""
@@ -416,7 +370,7 @@ class Releases:
     def _entry(self, session: Session, release: Release) -> Entry:
         decision = self._decision(session, release.decision_id)
         approvals = tuple(store.approvals(session, decision.id))
-        return Entry(release, decision, approvals, self._base_behind(session, release))
+        return Entry(release, decision, approvals, self._bases.behind(session, release))
 
     def _decision(self, session: Session, decision_id: str) -> Decision:
         found = store.decision(session, decision_id)
@@ -425,21 +379,8 @@ class Releases:
         return found
 
 
-def _named_base_of(sealed: SealedStore, digest: Digest) -> Digest | None:
-    return named_base(sealed, sealed.manifest(digest))
-
-
 def _label(model: str, version: int) -> str:
     return f"{model}/{version}"[:512]
-
-
-def _stale(decision: Decision, now: Circumstances) -> tuple[str, ...]:
-    """What changed since the decision, or what forbids its version altogether, in words."""
-    try:
-        standing = now.standing(decision.model, decision.version, decision.environment)
-    except Refused as error:
-        return (error.message,)
-    return tuple(f"{what} changed since" for what in rules.changes(decision, standing))
 
 
 def _told(release: Release, decision: Decision, replaced: Release | None) -> dict[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -15,7 +15,7 @@ from imprimatur.policy import store as policy_store
 from imprimatur.policy.model import Policy
 from imprimatur.policy.service import require_active
 from imprimatur.registry import store as registry_store
-from imprimatur.registry.model import Submission, Version
+from imprimatur.registry.model import Submission, Version, by_version
 from imprimatur.release import rules, store
 from imprimatur.release.model import Decision, Revocation
 from imprimatur.release.rules import Standing
@@ -28,12 +28,14 @@ BaseOf = Callable[[Digest], Digest | None]
 class Circumstances:
     """What is true now of some living versions, by ``(model, number)``, and of some environments.
 
-    ``submissions`` and ``measured`` (digests of evaluations) are the newest of each version, by its id.
+    By the version's id, ``submissions`` are all of them, newest first, ``authors`` all who registered it or ever put
+    it forward, and ``measured`` the newest evaluation.
     """
 
     versions: Mapping[tuple[str, int], Version]
     models: Collection[str]
-    submissions: Mapping[str, Submission]
+    submissions: Mapping[str, Sequence[Submission]]
+    authors: Mapping[str, frozenset[str]]
     measured: Mapping[str, evaluation_store.Measured]
     policies: Mapping[str, Policy | None]
     bases: Mapping[Digest, Digest | None]
@@ -56,7 +58,8 @@ class Circumstances:
         return cls(
             versions=versions,
             models=registry_store.having_versions(session, unknown) if unknown else (),
-            submissions={each.version_id: each for each in reversed(submissions)},
+            submissions=by_version(submissions),
+            authors=_authors({each.id: each.registered_by for each in versions.values()}, submissions),
             measured=evaluation_store.newest_measured(session, ids),
             policies={place: policy_store.active(session, place) for place in environments},
             bases=bases,
@@ -75,7 +78,7 @@ class Circumstances:
         rules.require_not_revoked(self.revocations.get(manifest), version.label)
         if base is not None:
             rules.require_not_revoked(self.revocations.get(base), f"The base of {version.label}")
-        submission = _require_submission(self.submissions.get(version.id), version)
+        submission = _require_submission(self.submissions.get(version.id, ()), version)
         policy = require_active(self.policies[environment], environment)
         measured = self.measured.get(version.id)
         evaluation = measured.digest if measured and measured.manifest == manifest else None
@@ -102,16 +105,28 @@ def require_evaluation(session: Session, version: Version) -> Evaluation:
     return newest[0]
 
 
-def authors_of(session: Session, decisions: Collection[Decision]) -> dict[str, frozenset[str]]:
+def authors_of(
+    session: Session, decisions: Collection[Decision], known: Mapping[str, frozenset[str]] | None = None
+) -> dict[str, frozenset[str]]:
     """Who registered the version of each decision, living or not, and everybody who ever put it forward; by decision.
 
-    Whoever put a version forward once is no second pair of eyes, though somebody else did so again since.
+    Whoever put a version forward once is no second pair of eyes, though somebody else did so again since. ``known``
+    are the authors of versions, by id, that need not be read again.
     """
-    versions = {decision.version_id for decision in decisions}
-    registered = registry_store.registered_by(session, versions)
-    submitted = registry_store.submitters(session, versions)
-    authors = {each: frozenset(submitted.get(each, set())) | {registered[each]} for each in versions}
+    authors = dict(known or {})
+    further = {decision.version_id for decision in decisions} - authors.keys()
+    if further:
+        submissions = registry_store.submissions_of(session, further)
+        authors |= _authors(registry_store.registered_by(session, further), submissions)
     return {decision.id: authors[decision.version_id] for decision in decisions}
+
+
+def _authors(registered: Mapping[str, str], submissions: Iterable[Submission]) -> dict[str, frozenset[str]]:
+    """Everybody behind some versions, by the version's id."""
+    authors = {version_id: {person} for version_id, person in registered.items()}
+    for submission in submissions:
+        authors[submission.version_id].add(submission.submitted_by)
+    return {version_id: frozenset(people) for version_id, people in authors.items()}
 
 
 def _require_sealed(version: Version) -> Digest:
@@ -120,10 +135,11 @@ def _require_sealed(version: Version) -> Digest:
     return version.manifest_digest
 
 
-def _require_submission(submission: Submission | None, version: Version) -> Submission:
-    if submission is None or submission.manifest_digest != version.manifest_digest:
+def _require_submission(submissions: Sequence[Submission], version: Version) -> Submission:
+    """The newest, if of these bytes."""
+    if not submissions or submissions[0].manifest_digest != version.manifest_digest:
         raise Refused(
             "no-submission",
             f"{version.label} was not submitted for a use (expected a declared use); submit it first",
         )
-    return submission
+    return submissions[0]

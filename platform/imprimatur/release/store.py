@@ -71,13 +71,13 @@ def decisions(session: Session, *, version_id: str | None = None, limit: int = 1
     return [_decision(row) for row in session.scalars(query)]
 
 
-def decisions_of(session: Session, version_ids: Collection[str], *, envelopes: bool) -> list[Decision]:
-    """The decisions on some versions, newest first; their envelopes are empty where they are not asked for."""
+def decisions_of(session: Session, version_ids: Collection[str], *, whole: bool) -> list[Decision]:
+    """The decisions on some versions, newest first; where not ``whole``, their facts and envelopes are empty."""
     query = select(DecisionRow).where(DecisionRow.version_id.in_(version_ids))
-    if not envelopes:
-        query = query.options(defer(DecisionRow.envelope))
+    if not whole:
+        query = query.options(defer(DecisionRow.facts), defer(DecisionRow.envelope))
     ordered = query.order_by(DecisionRow.decided_at.desc(), DecisionRow.id.desc())
-    return [_with_envelope(row, row.envelope if envelopes else {}) for row in session.scalars(ordered)]
+    return [_decision(row) if whole else _outcome(row, {}, {}) for row in session.scalars(ordered)]
 
 
 def allowed_and_not_standing(session: Session, *, limit: int) -> list[tuple[str, str]]:
@@ -172,11 +172,16 @@ def active(session: Session, models: Collection[str] | None = None, *, digest: D
 
 
 def history(
-    session: Session, model: str, *, environment: str | None = None, at: datetime | None = None
+    session: Session,
+    model: str,
+    *,
+    environment: str | None = None,
+    at: datetime | None = None,
+    limit: int | None = None,
 ) -> list[Release]:
-    """The model's releases, newest first; those that stood at one moment where it is given."""
+    """The model's releases, newest first; those that stood at one moment where it is given, at most ``limit``."""
     query = select(ReleaseRow).where(ReleaseRow.model == model)
-    query = query.order_by(ReleaseRow.released_at.desc(), ReleaseRow.id.desc())
+    query = query.order_by(ReleaseRow.released_at.desc(), ReleaseRow.id.desc()).limit(limit)
     if environment is not None:
         query = query.where(ReleaseRow.environment == environment)
     if at is not None:
@@ -226,10 +231,10 @@ def recorded_base(session: Session, version_id: str) -> Digest | None:
 
 
 def _decision(row: DecisionRow) -> Decision:
-    return _with_envelope(row, row.envelope)
+    return _outcome(row, row.facts, row.envelope)
 
 
-def _with_envelope(row: DecisionRow, envelope: Mapping[str, Json]) -> Decision:
+def _outcome(row: DecisionRow, facts: Mapping[str, Json], envelope: Mapping[str, Json]) -> Decision:
     return Decision(
         id=row.id,
         submission_id=row.submission_id,
@@ -247,7 +252,7 @@ def _with_envelope(row: DecisionRow, envelope: Mapping[str, Json]) -> Decision:
         build=row.build,
         verdict=Verdict(row.verdict),
         results=tuple(RuleResult.parse(result) for result in row.results),
-        facts=row.facts,
+        facts=facts,
         decided_by=row.decided_by,
         decided_at=row.decided_at,
         digest=row.digest,

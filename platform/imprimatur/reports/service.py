@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from imprimatur.access.model import Action, Principal
 from imprimatur.core.database import Database
@@ -15,18 +15,14 @@ from imprimatur.datasets.model import Dataset
 from imprimatur.datasets.service import Datasets
 from imprimatur.evaluation.model import Evaluation, Status
 from imprimatur.evaluation.service import Evaluations
-from imprimatur.policy.service import Policies
-from imprimatur.registry.model import Lineage, Submission, Version
+from imprimatur.registry.model import Lineage, Version, by_version
 from imprimatur.registry.service import Registry
-from imprimatur.release.model import Decision, DecisionStatus, Release
+from imprimatur.release.model import Course, Decision
 from imprimatur.release.service import Releases
 from imprimatur.reports.document import document_of
 from imprimatur.reports.html import html_of
 from imprimatur.reports.markdown import markdown_of
 from imprimatur.reports.model import Brief, DataUse, Dossier, Standing
-
-_UNDECIDED = DecisionStatus((), (), (), frozenset())
-_OfVersion = TypeVar("_OfVersion", Decision, Evaluation, Submission, Release)
 
 
 class Reports:
@@ -38,7 +34,6 @@ class Reports:
         database: Database,
         registry: Registry,
         evaluations: Evaluations,
-        policies: Policies,
         releases: Releases,
         datasets: Datasets,
         ledger: Ledger,
@@ -47,7 +42,6 @@ class Reports:
         self._database = database
         self._registry = registry
         self._evaluations = evaluations
-        self._policies = policies
         self._releases = releases
         self._datasets = datasets
         self._ledger = ledger
@@ -82,42 +76,37 @@ class Reports:
     def briefs_of(self, versions: Sequence[Version], environment: str | None = None) -> list[Brief]:
         """How far several versions have come (towards ``environment``, where one is named), read together.
 
-        Their evaluations come without evidence, their decisions without envelopes.
+        Their evaluations come without scores and evidence, their decisions without facts and envelopes.
         """
         with self._database.view():
             return self._briefs(versions, environment, whole=False)
 
+    def scored(self, briefs: Sequence[Brief]) -> list[Brief]:
+        """Some briefs of measured versions with the scores of their evaluations; others are left out."""
+        measured = [(brief, brief.evaluation) for brief in briefs if brief.evaluation is not None]
+        runs = self._evaluations.scored([run for _, run in measured])
+        return [replace(brief, evaluation=run) for (brief, _), run in zip(measured, runs, strict=True)]
+
     def _briefs(self, versions: Sequence[Version], environment: str | None, *, whole: bool) -> list[Brief]:
-        ids = [version.id for version in versions]
-        made = _by_version(self._releases.decisions_of_versions(ids, envelopes=whole))
-        decisions = {version.id: _decision(version, made.get(version.id, ()), environment) for version in versions}
-        statuses = self._releases.statuses([decision for decision in decisions.values() if decision])
-        runs = _by_version(self._evaluations.of_versions(ids, evidence=whole))
-        submissions = _by_version(self._registry.submissions_of(ids))
-        releases = _by_version(self._releases.active({version.model for version in versions}))
-        revoked = self._releases.revocations([each.manifest_digest for each in versions if each.manifest_digest])
-        policy = cache(self._policies.get)
+        runs = by_version(self._evaluations.of_versions([version.id for version in versions], whole=whole))
+        courses = self._releases.courses(versions, environment, whole=whole)
+        return [self._brief(*both, runs.get(both[0].id, ())) for both in zip(versions, courses, strict=True)]
 
-        def brief(version: Version) -> Brief:
-            decision = decisions[version.id]
-            status = statuses[decision.id] if decision else _UNDECIDED
-            of_this = runs.get(version.id, ())
-            return Brief(
-                version=version,
-                submission=_submission(submissions.get(version.id, ()), decision),
-                evaluation=self._evaluated(decision, of_this),
-                latest_run=max(of_this, key=lambda run: run.requested_at, default=None),
-                decision=decision,
-                policy=policy(decision.policy_name, decision.policy_version) if decision else None,
-                stale=status.stale,
-                missing=status.missing,
-                approvals=status.answers,
-                authors=status.authors,
-                releases=tuple(releases.get(version.id, ())),
-                revocation=revoked.get(version.manifest_digest or ""),
-            )
-
-        return [brief(version) for version in versions]
+    def _brief(self, version: Version, course: Course, runs: Sequence[Evaluation]) -> Brief:
+        return Brief(
+            version=version,
+            submission=course.submission,
+            evaluation=self._evaluated(course.decision, runs),
+            latest_run=max(runs, key=lambda run: run.requested_at, default=None),
+            decision=course.decision,
+            policy=course.policy,
+            stale=course.status.stale,
+            missing=course.status.missing,
+            approvals=course.status.answers,
+            authors=course.status.authors,
+            releases=course.releases,
+            revocation=course.revocation,
+        )
 
     def _evaluated(self, decision: Decision | None, runs: Sequence[Evaluation]) -> Evaluation | None:
         """The run that the decision rests on; without a decision the newest that is complete."""
@@ -174,31 +163,6 @@ def _data(
 
 def _measuring(role: str, digest: Digest, known: Dataset | None) -> DataUse:
     return DataUse(known.name if known else role, role, digest, known.licence if known else "", known)
-
-
-def _decision(version: Version, decisions: Sequence[Decision], environment: str | None) -> Decision | None:
-    """The newest decision about these very bytes."""
-    about = [
-        decision
-        for decision in decisions
-        if decision.manifest_digest == version.manifest_digest and environment in (None, decision.environment)
-    ]
-    return max(about, key=lambda decision: decision.decided_at, default=None)
-
-
-def _submission(submissions: Sequence[Submission], decision: Decision | None) -> Submission | None:
-    """The submission that was decided on; without a decision the newest."""
-    if decision is not None:
-        return next((one for one in submissions if one.id == decision.submission_id), None)
-    return submissions[0] if submissions else None
-
-
-def _by_version(things: Iterable[_OfVersion]) -> dict[str, list[_OfVersion]]:
-    """Things by the id of the version that they are about, in the order in which they come."""
-    found: dict[str, list[_OfVersion]] = {}
-    for thing in things:
-        found.setdefault(thing.version_id, []).append(thing)
-    return found
 
 
 def _newest_complete(runs: Sequence[Evaluation]) -> Evaluation | None:

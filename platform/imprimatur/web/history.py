@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from imprimatur.core.clock import iso
 from imprimatur.costs.model import Kind
 from imprimatur.policy.model import Bounds, RuleResult, Verdict
+from imprimatur.release.model import Release
 from imprimatur.reports.charts import Chart
 from imprimatur.reports.model import Brief
 from imprimatur.reports.plots import Spending, VersionPoint, cost_by_kind, score_by_version
@@ -42,15 +44,19 @@ class SideBySide:
     rows: tuple[Row, ...]
 
 
-def side_by_side(briefs: Sequence[Brief]) -> SideBySide:
+def drawn(briefs: Sequence[Brief]) -> list[Brief]:
+    """The measured versions that table and charts show, newest first: the others need no scores."""
+    return [brief for brief in briefs if brief.evaluation][:_IN_A_CHART]
+
+
+def side_by_side(measured: Sequence[Brief]) -> SideBySide:
     """Scores as rows, the newest measured versions as columns."""
-    shown = tuple([brief for brief in briefs if brief.evaluation][:SIDE_BY_SIDE])
+    shown = tuple(measured[:SIDE_BY_SIDE])
     return SideBySide(shown, tuple(_row(name, shown) for name in _names(shown)))
 
 
-def quality_charts(model: str, briefs: Sequence[Brief]) -> tuple[Chart, ...]:
-    """For each score a chart over the newest measured versions, oldest first."""
-    measured = [brief for brief in briefs if brief.evaluation][:_IN_A_CHART]
+def quality_charts(model: str, measured: Sequence[Brief]) -> tuple[Chart, ...]:
+    """For each score a chart over measured versions, oldest first."""
     ordered = sorted(measured, key=lambda brief: brief.version.version)
     charts = ((name, _points(name, ordered)) for name in _names(ordered))
     return tuple(score_by_version(name, points, csv_path=f"/models/{model}/quality.csv") for name, points in charts)
@@ -84,7 +90,23 @@ def quality_rows(briefs: Sequence[Brief]) -> list[tuple[str, ...]]:
     return rows
 
 
+def release_rows(releases: Sequence[Release]) -> list[tuple[str, ...]]:
+    """Every release for a spreadsheet; ``until`` is empty for what stands."""
+    return [
+        (
+            release.label,
+            release.environment,
+            iso(release.released_at),
+            iso(release.ended_at) if release.ended_at else "",
+            release.released_by,
+            release.ended_reason or "",
+        )
+        for release in releases
+    ]
+
+
 QUALITY_COLUMNS = ("version", "score", "value", "ci_low", "ci_high", "images", "limit", "verdict")
+RELEASE_COLUMNS = ("version", "environment", "from", "until", "by", "ended_because")
 
 
 def _names(briefs: Sequence[Brief]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Coroutine
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment
+from markupsafe import Markup
 
 from imprimatur import __version__
 from imprimatur.access.model import Principal, Session
@@ -20,6 +21,7 @@ from imprimatur.core.clock import utc_now
 from imprimatur.core.errors import ImprimaturError, NotFound
 from imprimatur.core.problems import status_of
 from imprimatur.reports import typesetting
+from imprimatur.reports.charts import Chart
 from imprimatur.reports.words import ago
 from imprimatur.web.line import STAGES, steps_done, waiting_for
 from imprimatur.web.security import HEADERS, IN_PAGE
@@ -27,6 +29,7 @@ from imprimatur.web.trail import is_refusal, told
 
 _ROOM = Path(__file__).parent
 STATIC = _ROOM / "static"
+_REMEMBERED = 512
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -73,6 +76,12 @@ class PageRoute(APIRoute):
         return handle_as_page
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def figure(chart: Chart, level: int = 3) -> Markup:
+    """The chart with its question as a heading and its numbers as a table; what was shown before is not set again."""
+    return Markup(_environment().get_template("figure.html").render(chart=chart, level=level))  # noqa: S704 -- escaped
+
+
 @cache
 def _environment() -> Environment:
     made = typesetting.environment(_ROOM / "templates")
@@ -83,6 +92,7 @@ def _environment() -> Environment:
         steps_done=steps_done,
         waiting_for=waiting_for,
         build=__version__,
+        figure=figure,
         stamp=_stamp("imprimatur.css"),
     )
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from imprimatur.audit.service import AuditLog
@@ -29,6 +30,10 @@ class Rooms:
     ledger: Ledger
     monitor: Monitor
     environments: Sequence[str]
+
+    def view(self) -> AbstractContextManager[None]:
+        """A block in which everything that a page reads is of one consistent state."""
+        return self.log.database.view()
 
     def newest(self, models: Sequence[str], each: int) -> dict[str, list[Brief]]:
         """The newest versions of some models in brief, at most ``each`` of each, newest first."""

@@ -25,6 +25,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 _MODELS_ON_A_PAGE = 50
 _VERSIONS_ON_A_PAGE = 50
 _MOST_ON_A_CARD = 12
+_RELEASES_ON_A_PAGE = 20
 _IN_A_FILE = 1000
 _IN_THE_INBOX = 200
 _EVENTS_OF_A_VERSION = 30
@@ -61,34 +62,40 @@ def _add_models(router: APIRouter, rooms: Rooms) -> None:
     @router.get("/")
     def models(request: Request, after: str = "") -> Response:
         """A page of models with their newest versions and where they stand."""
-        names = rooms.registry.models(_MODELS_ON_A_PAGE + 1, after)
-        shown = names[:_MODELS_ON_A_PAGE]
-        active = rooms.releases.active(shown)
-        cards = [card(name, found, active) for name, found in rooms.newest(shown, _on_a_card(len(shown))).items()]
+        with rooms.view():
+            names = rooms.registry.models(_MODELS_ON_A_PAGE + 1, after)
+            shown = names[:_MODELS_ON_A_PAGE]
+            active = rooms.releases.active(shown)
+            newest = rooms.newest(shown, _on_a_card(len(shown)))
+        cards = [card(name, found, active) for name, found in newest.items()]
         further = shown[-1] if len(names) > len(shown) else ""
         return page(request, "models.html", cards=cards, after=after, further=further)
 
     @router.get("/models/{model}")
     def model(request: Request, model: str, before: int | None = None) -> Response:
         """A page of one model's versions, side by side and over time."""
-        found = rooms.briefs(model, _VERSIONS_ON_A_PAGE + 1, before)
+        with rooms.view():
+            found = rooms.briefs(model, _VERSIONS_ON_A_PAGE + 1, before)
+            briefs = found[:_VERSIONS_ON_A_PAGE]
+            measured = rooms.reports.scored(history.drawn(briefs))
+            costs = rooms.costs_of([brief.version for brief in briefs])
+            active = rooms.releases.active([model])
+            past = rooms.releases.history(model, limit=_RELEASES_ON_A_PAGE + 1)
         if not found and before is None:
             raise NotFound("no-such-model", f"There is no model {model!r} with versions")
-        briefs = found[:_VERSIONS_ON_A_PAGE]
-        further = briefs[-1].version.version if len(found) > len(briefs) else None
-        costs = rooms.costs_of([brief.version for brief in briefs])
         return page(
             request,
             "model.html",
             model=model,
             briefs=briefs,
             before=before,
-            further=further,
-            table=history.side_by_side(briefs),
-            quality=history.quality_charts(model, briefs),
+            further=briefs[-1].version.version if len(found) > len(briefs) else None,
+            table=history.side_by_side(measured),
+            quality=history.quality_charts(model, measured),
             cost=history.cost_chart(model, costs, rooms.ledger.rates.currency),
-            releases=rooms.releases.active([model]),
-            past=rooms.releases.history(model),
+            releases=active,
+            past=past[:_RELEASES_ON_A_PAGE],
+            earlier=len(past) > _RELEASES_ON_A_PAGE,
         )
 
     @router.get("/models/{model}/versions/{version}")
@@ -121,7 +128,8 @@ def _add_downloads(router: APIRouter, rooms: Rooms) -> None:
     @router.get("/models/{model}/quality.csv")
     def quality(model: str) -> Response:
         """Every score of every version."""
-        return _csv(f"{model}-quality", history.QUALITY_COLUMNS, history.quality_rows(rooms.briefs(model, _IN_A_FILE)))
+        measured = rooms.reports.scored(rooms.briefs(model, _IN_A_FILE))
+        return _csv(f"{model}-quality", history.QUALITY_COLUMNS, history.quality_rows(measured))
 
     @router.get("/models/{model}/costs.csv")
     def model_costs(model: str) -> Response:
@@ -133,6 +141,11 @@ def _add_downloads(router: APIRouter, rooms: Rooms) -> None:
             for kind, amount in kinds.items()
         ]
         return _csv(f"{model}-costs", ("version", "kind", "amount", "currency"), rows)
+
+    @router.get("/models/{model}/releases.csv")
+    def releases(model: str) -> Response:
+        """Everything that ever stood anywhere."""
+        return _csv(f"{model}-releases", history.RELEASE_COLUMNS, history.release_rows(rooms.releases.history(model)))
 
     @router.get("/models/{model}/served.csv")
     def served_scores(model: str) -> Response:
