@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 
 from sqlalchemy.orm import Session
@@ -29,13 +29,16 @@ def courses_of(
     *,
     whole: bool,
 ) -> list[Course]:
-    """The course of each version, towards ``environment`` where one is named; ``whole`` as for ``store``."""
+    """The course of each of some living versions, towards ``environment`` where one is named.
+
+    The versions are taken as the caller has just read them; ``whole`` is as for ``store.decisions_of``.
+    """
     ids = [version.id for version in versions]
     policy = cache(policy_of)
     made = by_version(store.decisions_of(session, ids, whole=whole))
     newest = {version.id: _newest(version, made.get(version.id, ()), environment) for version in versions}
     decided = [decision for decision in newest.values() if decision]
-    now = _circumstances(session, decided, bases)
+    now = _circumstances(session, decided, bases, versions)
     statuses = _statuses(session, decided, now, policy)
     others = [version_id for version_id in ids if version_id not in now.submissions]
     submissions = {**now.submissions, **by_version(registry_store.submissions_of(session, others) if others else ())}
@@ -65,9 +68,11 @@ def statuses_of(
     return _statuses(session, decisions, _circumstances(session, decisions, bases), cache(policy_of))
 
 
-def _circumstances(session: Session, decisions: Collection[Decision], bases: Bases) -> Circumstances:
+def _circumstances(
+    session: Session, decisions: Collection[Decision], bases: Bases, known: Iterable[Version] = ()
+) -> Circumstances:
     asked = {(decision.model, decision.version) for decision in decisions}
-    return Circumstances.read(session, asked, {decision.environment for decision in decisions}, bases.named)
+    return Circumstances.read(session, asked, {decision.environment for decision in decisions}, bases.named, known)
 
 
 def _statuses(

@@ -235,9 +235,10 @@ class Releases:
     def courses(
         self, versions: Sequence[Version], environment: str | None = None, *, whole: bool = False
     ) -> list[Course]:
-        """How far some versions have come (towards ``environment``, where one is named), read together.
+        """How far some living versions have come (towards ``environment``, where one is named), read together.
 
-        Where not ``whole``, the facts and envelopes of their decisions are empty.
+        The versions are taken as the caller has just read them. Where not ``whole``, the facts and envelopes of their
+        decisions are empty.
         """
         with self._log.database.view(), self._log.database.reading() as session:
             return courses_of(session, versions, environment, self._bases, self._policies.get, whole=whole)

@@ -43,11 +43,21 @@ class Circumstances:
 
     @classmethod
     def read(
-        cls, session: Session, asked: Collection[tuple[str, int]], environments: Collection[str], base_of: BaseOf
+        cls,
+        session: Session,
+        asked: Collection[tuple[str, int]],
+        environments: Collection[str],
+        base_of: BaseOf,
+        known: Iterable[Version] = (),
     ) -> Circumstances:
-        """Everything that the standing of the versions that are ``asked`` for depends on, in a few queries."""
-        rows = registry_store.named(session, asked)
-        versions = {(row.model, row.version): registry_store.version_of(row) for row in rows}
+        """Everything that the standing of the versions that are ``asked`` for depends on, in a few queries.
+
+        ``known`` are living versions that the caller has just read, so that they need not be read again.
+        """
+        versions = {(each.model, each.version): each for each in known if (each.model, each.version) in asked}
+        further = [label for label in asked if label not in versions]
+        rows = registry_store.named(session, further) if further else ()
+        versions |= {(row.model, row.version): registry_store.version_of(row) for row in rows}
         ids = [version.id for version in versions.values()]
         bases = {
             each.manifest_digest: base_of(each.manifest_digest) for each in versions.values() if each.manifest_digest

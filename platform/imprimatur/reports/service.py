@@ -52,12 +52,8 @@ class Reports:
 
         Raises NotFound ``no-such-model`` or ``no-such-version``.
         """
-        return self.dossier_of(self._registry.version(model, version), environment)
-
-    def dossier_of(self, version: Version, environment: str | None = None) -> Dossier:
-        """Everything about ``version``."""
         with self._database.view():
-            return self._dossier(version, environment)
+            return self._dossier(self._registry.version(model, version), environment)
 
     def _dossier(self, version: Version, environment: str | None) -> Dossier:
         brief = self._briefs([version], environment, whole=True)[0]

@@ -38,24 +38,27 @@ class Rooms:
     def newest(self, models: Sequence[str], each: int) -> dict[str, list[Brief]]:
         """The newest versions of some models in brief, at most ``each`` of each, newest first."""
         found: dict[str, list[Brief]] = {model: [] for model in models}
-        for brief in self.reports.briefs_of(self.registry.newest(models, each)):
-            found[brief.version.model].append(brief)
+        with self.view():
+            for brief in self.reports.briefs_of(self.registry.newest(models, each)):
+                found[brief.version.model].append(brief)
         return found
 
     def briefs(self, model: str, limit: int, before: int | None = None) -> list[Brief]:
         """A model's newest versions in brief, newest first; those below the number ``before`` where it is given."""
-        return self.reports.briefs_of(self.registry.versions(model, limit, before))
+        with self.view():
+            return self.reports.briefs_of(self.registry.versions(model, limit, before))
 
     def allowed(self, limit: int) -> list[Brief]:
         """Versions in brief that a decision allows where they do not stand, once for each such environment."""
         asked: dict[str, list[str]] = {}
-        for version_id, environment in self.releases.allowed_and_not_standing(limit):
-            asked.setdefault(environment, []).append(version_id)
-        return [
-            brief
-            for environment, ids in asked.items()
-            for brief in self.reports.briefs_of(self.registry.living(ids), environment)
-        ]
+        with self.view():
+            for version_id, environment in self.releases.allowed_and_not_standing(limit):
+                asked.setdefault(environment, []).append(version_id)
+            return [
+                brief
+                for environment, ids in asked.items()
+                for brief in self.reports.briefs_of(self.registry.living(ids), environment)
+            ]
 
     def costs(self, model: str, limit: int) -> dict[int, Mapping[Kind, float]]:
         """What each of a model's newest versions cost, by number."""
