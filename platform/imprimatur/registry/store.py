@@ -211,7 +211,8 @@ def models(session: Session, *, limit: int | None = None, after: str = "") -> li
     following = first.where(VersionRow.model > names.c.name).scalar_subquery()  # no walk over a large model's rows
     step = select(following, names.c.place + 1).where(names.c.name.is_not(None))
     names = names.union_all(step if limit is None else step.where(names.c.place < limit))
-    return list(session.scalars(select(names.c.name).where(names.c.name.is_not(None)).order_by(names.c.place)))
+    named = select(names.c.name).where(names.c.name.is_not(None)).order_by(names.c.place)
+    return list(session.scalars(named.limit(limit)))
 
 
 def remove_versions(session: Session, model: str, version: int | None, at: datetime) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 INK = "#23211d"
 SOFT = "#6b665d"
@@ -32,11 +31,9 @@ _VARIABLES = {
     ZONE: "--zone",
     MUTED: "--muted",
 }
-_REMEMBERED = 256
 _COLOUR = re.compile(r'(fill|stroke)="(#[0-9a-f]{6})"')
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def themed(svg: str) -> str:
     """``svg`` with each colour of the palette replaced by a CSS variable that falls back to that colour.
 

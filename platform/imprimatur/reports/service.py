@@ -86,7 +86,10 @@ class Reports:
     def _briefs(self, versions: Sequence[Version], environment: str | None, *, whole: bool) -> list[Brief]:
         runs = by_version(self._evaluations.of_versions([version.id for version in versions], whole=whole))
         courses = self._releases.courses(versions, environment, whole=whole)
-        return [self._brief(*both, runs.get(both[0].id, ())) for both in zip(versions, courses, strict=True)]
+        return [
+            self._brief(version, course, runs.get(version.id, ()))
+            for version, course in zip(versions, courses, strict=True)
+        ]
 
     def _brief(self, version: Version, course: Course, runs: Sequence[Evaluation]) -> Brief:
         return Brief(

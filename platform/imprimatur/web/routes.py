@@ -103,9 +103,10 @@ def _add_models(router: APIRouter, rooms: Rooms) -> None:
         request: Request, caller: Caller, model: str, version: int, environment: str = "", notice: str = ""
     ) -> Response:
         """Everything that a decision about one version rests on."""
-        dossier = rooms.reports.dossier(model, version, environment or None)
-        events = rooms.log.recent(subject=dossier.version.label, limit=_EVENTS_OF_A_VERSION)
-        current = rooms.releases.current(model, dossier.environment)
+        with rooms.view():
+            dossier = rooms.reports.dossier(model, version, environment or None)
+            events = rooms.log.recent(subject=dossier.version.label, limit=_EVENTS_OF_A_VERSION)
+            current = rooms.releases.current(model, dossier.environment)
         return page(
             request,
             "version.html",
