@@ -28,7 +28,7 @@ demo: $(INSTALLED)  ## train, register, evaluate, gate and serve on real digits 
 up: $(INSTALLED)  ## start server, worker and gateway on this machine
 	$(BIN)/imprimatur up
 
-test: $(INSTALLED)  ## run the tests, the library's beside the platform's (about 15 minutes on 2 cores)
+test: $(INSTALLED)  ## run the tests, the library's beside the platform's (15 to 17 minutes on 2 cores)
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-platform test-library
 
 # the + lets this one speak while it runs; the library's report comes in one piece
